@@ -1,0 +1,224 @@
+"""Every number that a person may set, and the command lines made from them.
+
+One frozen dataclass for each command: a field is a knob, with its type, default, help text and
+check in one place, and its flag is its name. Nothing here imports TensorFlow, so `--help` and a
+mistyped flag answer at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent
+PRETRAINED = "pretrained"  # the name of the run that ships with the repo
+
+
+class UserError(Exception):
+    """A mistake that the person can mend; the text says what, where and what to do."""
+
+
+# Checks: each takes a value and returns what is wrong with it, or None.
+
+
+def between(low, high):
+    """Check for a whole number from low to high, both included."""
+
+    def check(value):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            return f"must be a whole number from {low} to {high}"
+
+    return check
+
+
+def fraction(low, high):
+    """Check for a finite number above low and up to high (from 0 where low is 0 and may stay)."""
+
+    def check(value):
+        if not (math.isfinite(value) and low < value <= high):
+            return f"must be a number above {low} and up to {high}"
+
+    return check
+
+
+def share(value):
+    """Check for a number from 0 up to, but not including, 1."""
+    if not 0 <= value < 1:
+        return "must be a number from 0 up to, but not including, 1"
+
+
+def one_of(*choices):
+    """Check for one word out of a few."""
+
+    def check(value):
+        if value not in choices:
+            return "must be one of " + ", ".join(choices)
+
+    return check
+
+
+def run_name(value):
+    """Check for a name that is a plain folder name, never a path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        return "must be a plain name (letters, digits, '.', '_', '-'), not a path"
+
+
+def optional_run_name(value):
+    """Check for a run's name, or none at all."""
+    return run_name(value) if value else None
+
+
+def some_path(value):
+    """Check for a path that an operating system could take."""
+    if not value or "\0" in value:
+        return "must be a path"
+
+
+def saving_interval(value):
+    """Check for a number of epochs ('1') or of minutes ('10m')."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}m?", value):
+        return "must be a number of epochs, such as 1, or of minutes, such as 10m"
+
+
+def knob(default, help, check=None, names_the_run=False):
+    """A field of a settings class; `names_the_run` if changing it would make it another run."""
+    metadata = {"help": help, "check": check, "names_the_run": names_the_run}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """What the settings classes share: their checks.
+
+    Raises UserError, naming the flag, when a value fails its check.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check, value = field.metadata["check"], getattr(self, field.name)
+            wrong = check and check(value)
+            if wrong:
+                raise UserError(f"--{field.name} {wrong}, got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings(Settings):
+    """Train a DCGAN on MNIST. The same command again continues where the run stood."""
+
+    run: str = knob("digits", "name of the run", run_name)
+    epochs: int = knob(100, "train until this many passes over the images", between(1, 10**6))
+    batch_size: int = knob(256, "images a step", between(2, 10**6), True)
+    learning_rate: float = knob(1e-4, "Adam's step size, both players", fraction(0, 1), True)
+    beta_1: float = knob(0.5, "Adam's first-moment decay", share, True)
+    noise_dim: int = knob(200, "length of the generator's input", between(1, 10**4), True)
+    dropout: float = knob(0.1, "the discriminator's dropout rate", share, True)
+    ema_decay: float = knob(0.999, "averaging of the generator over steps", share, True)
+    seed: int = knob(
+        0, "names the run's noise, weights and data order", between(0, 2**31 - 1), True
+    )
+    data: str = knob(
+        str(REPOSITORY / "assets" / "mnist.npz"),
+        "an .npz with x_train, or a folder with IDX files",
+        some_path,
+    )
+    sample_every: int = knob(1, "epochs between two sample grids", between(1, 10**6), True)
+    save_every: str = knob("1", "epochs (1) or minutes (10m) between two saves", saving_interval)
+    precision: str = knob(
+        "float32", "float32 or bfloat16 arithmetic", one_of("float32", "bfloat16"), True
+    )
+    compile: str = knob("auto", "XLA: auto (on a GPU), on or off", one_of("auto", "on", "off"))
+    strategy: str = knob(
+        "auto",
+        "devices: auto, one, mirrored or multi_worker",
+        one_of("auto", "one", "mirrored", "multi_worker"),
+    )
+    deterministic: bool = knob(False, "the same bits in every process, a little slower", None, True)
+    fresh: bool = knob(False, "start over; the old run is set aside as NAME.old")
+    checkpoints_dir: str = knob("checkpoints", "where runs are kept", some_path)
+    samples_dir: str = knob("samples", "where pictures are written", some_path)
+
+    def identity(self):
+        """The settings that make it this run and no other, as a dictionary."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["names_the_run"]
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateSettings(Settings):
+    """Draw digits with a trained generator: one PNG grid, or a uint8 array in an .npz."""
+
+    num_samples: int = knob(10, "how many digits", between(1, 10**8))
+    seed: int = knob(0, "names the digits: digit i of a seed never changes", between(0, 2**31 - 1))
+    run: str = knob("", "run to draw with (default: your latest)", optional_run_name)
+    output: str = knob("", "a .png or .npz file (default: a PNG in the samples folder)")
+    checkpoints_dir: str = knob("checkpoints", "where runs are kept", some_path)
+    samples_dir: str = knob("samples", "where pictures are written", some_path)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a bad flag with one line."""
+
+    def error(self, message):
+        raise UserError(f"{message} (--help lists the flags)")
+
+
+def parse(settings_class, argv=None):
+    """Settings of the given class from command-line words; raises UserError on a bad one."""
+    parser = Parser(
+        description=settings_class.__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    for field in dataclasses.fields(settings_class):
+        if field.type is bool:
+            kind = {"action": "store_true"}
+        else:
+            kind = {"type": field.type, "metavar": field.type.__name__.upper()}
+        flag, help = f"--{field.name}", field.metadata["help"]
+        parser.add_argument(flag, default=field.default, help=help, **kind)
+    return settings_class(**vars(parser.parse_args(argv)))
+
+
+def command(settings_class, function, argv=None):
+    """Parse the words, call the function with the settings, and return the exit status.
+
+    0 done, 2 the person's mistake (one line on stderr), 130 after Ctrl-C; the function may return
+    a status of its own. A fault of ours keeps its traceback, and Python's exit status 1.
+    """
+    try:
+        return function(parse(settings_class, argv)) or 0
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Hide what TensorFlow's native code prints while it loads, unless loading fails.
+
+    Set TF_CPP_MIN_LOG_LEVEL=0 to see it all.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        yield
+        return
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            noise.seek(0)
+            os.write(stderr, noise.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,97 @@
+"""MNIST in, pixels to and from [-1, 1], and which image is in which batch."""
+
+import gzip
+import hashlib
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from config import UserError
+from files import LARGEST_ARCHIVE, UNREADABLE, read_npz, unreadable
+
+IMAGE_SIZE = 28
+IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte", "*-train-images-idx3-ubyte")
+
+
+def load_images(path):
+    """Training images as uint8 (N, 28, 28), 0 black to 255 white.
+
+    `path` is an .npz that holds them as `x_train`, an IDX file, or a folder with the original IDX
+    file of training images; IDX may be gzipped. Raises UserError when it is none of these.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = find_idx(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --data takes an .npz, or a folder with IDX files")
+    is_idx = "idx3-ubyte" in path.name
+    images = read_idx(path) if is_idx else read_npz(path, "x_train")["x_train"]
+    check_images(path, images)
+    return images
+
+
+def check_images(path, images):
+    """Raise UserError unless these are uint8 (N, 28, 28) with N at least 1."""
+    if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
+        raise UserError(
+            f"{path}: its images are {images.dtype} {images.shape}; they must be uint8 (N, 28, 28)"
+        )
+    if not len(images):
+        raise UserError(f"{path}: holds no images; give a set with at least one batch")
+
+
+def find_idx(folder):
+    """The IDX file with the training images in `folder`, plain before gzipped."""
+    for name in IDX_NAMES:
+        for pattern in (name, name + ".gz"):
+            found = sorted(folder.glob(pattern))
+            if len(found) > 1:
+                raise UserError(f"{folder}: holds several training sets; name one: {found[0]}")
+            if found:
+                return found[0]
+    raise UserError(f"{folder}: holds no {IDX_NAMES[0]} or {IDX_NAMES[0]}.gz")
+
+
+def read_idx(path):
+    """Images of an IDX file (big-endian 0x00000803, N, rows, columns; then the bytes), or .gz."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            magic, *shape = struct.unpack(">4I", file.read(16))
+            if magic != 0x803:
+                raise ValueError("its header is not that of images")
+            if math.prod(shape) > LARGEST_ARCHIVE:
+                raise ValueError(f"it claims to hold {math.prod(shape) >> 30} GiB")
+            pixels = file.read(math.prod(shape))
+            if len(pixels) != math.prod(shape) or file.read(1):
+                raise ValueError("its length is not what its header says; fetch it again")
+    except (*UNREADABLE, struct.error) as error:
+        raise unreadable(path, "an IDX file", error) from error
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+
+def digest(images):
+    """SHA-256 of the pixels, in hexadecimal: which set this is, wherever its file lies."""
+    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+
+
+def to_model_range(pixels):
+    """Pixels 0..255 of any real type to float in [-1, 1], as the networks see them."""
+    return pixels / 127.5 - 1.0
+
+
+def to_pixels(values):
+    """Floats in [-1, 1] to the nearest pixels, uint8 0..255; what lies outside is clipped."""
+    return np.clip(np.rint((np.asarray(values) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def epoch_order(num_images, batch_size, seed, epoch):
+    """Which images each batch of an epoch holds: int32 (steps, batch_size), no image twice.
+
+    A function of (seed, epoch) alone. The `num_images % batch_size` images left over differ from
+    epoch to epoch.
+    """
+    steps = num_images // batch_size
+    order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(num_images)
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)

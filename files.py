@@ -1,0 +1,96 @@
+"""Bytes to disk and back: a file is written whole or not at all, and read without trust."""
+
+import contextlib
+import errno
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from config import UserError
+
+LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
+
+# What NumPy and the readers below it raise on a file that is not what it claims to be.
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
+UNREADABLE += (OverflowError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file to write, which takes its place at `path` in one step once it is whole.
+
+    It is written beside its place, flushed to the disk and renamed. Raises UserError when that
+    fails; what was at `path` is then still there.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        try:
+            with open(partial, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            flush_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def flush_folder(folder):
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path):
+    """Make a folder, and those above it; raises UserError when that cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path, error):
+    """The UserError for a file or folder that cannot be written."""
+    mend = "give a folder that you may write to"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        mend = "make room and give the same command again; what was there before is whole"
+    return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")
+
+
+def unreadable(path, kind, error):
+    """The UserError for a file that is not what its reader expects."""
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return UserError(f"{path}: cannot be read as {kind} ({reason})")
+
+
+def read_npz(path, *names):
+    """Arrays of an .npz by name: those named, or all. Nothing in it is ever executed.
+
+    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
+                raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
+        with np.load(path, allow_pickle=False) as archive:
+            for name in names:
+                if name not in archive:
+                    held = ", ".join(archive) or "none"
+                    raise UserError(f"{path}: holds no array {name!r}; it has: {held}")
+            arrays = {name: archive[name] for name in names or archive}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"{name} is not an array")
+            return arrays
+    except UNREADABLE as error:
+        raise unreadable(path, "an .npz archive", error) from error

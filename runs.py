@@ -1,0 +1,230 @@
+"""One training run on disk: its settings, training state, generator snapshot, history and lock.
+
+    checkpoints/<run>/settings.json       what makes it this run and no other
+    checkpoints/<run>/state-<step>.npz    the training state, only for resuming; the last three
+    checkpoints/<run>/state-<step>.npz.sha256
+    checkpoints/<run>/generator.npz       the averaged generator, all that drawing needs
+    samples/<run>/                        pictures, history.csv, logs for TensorBoard
+
+A file that is there is whole, and a training state is used only if it is what its checksum says.
+"""
+
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from config import PRETRAINED, UserError
+from files import make_folder, read_npz, replacing, unwritable
+
+STATES_KEPT = 3
+COLUMNS = (
+    "epoch",
+    "step",
+    "generator_loss",
+    "discriminator_loss",
+    "real_verdict",
+    "fake_verdict",
+    "seconds",
+    "images_per_second",
+)
+
+
+class Run:
+    """A run's folders, locked for as long as it is open. Use as a context manager."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.folder = Path(settings.checkpoints_dir) / settings.run
+        self.samples = Path(settings.samples_dir) / settings.run
+        self.lock = None
+
+    def __enter__(self):
+        if self.settings.run == PRETRAINED:
+            raise UserError(f"--run {PRETRAINED} is the generator that ships; choose another name")
+        make_folder(self.folder)
+        self.lock = take_lock(self.folder / "lock")
+        if self.settings.fresh:
+            self.lock = self.set_aside()
+        make_folder(self.samples)
+        return self
+
+    def __exit__(self, *_):
+        self.lock.close()
+
+    def set_aside(self):
+        """Rename the run's folders to <run>.old, replacing an older one; returns the new lock."""
+        for folder in (self.folder, self.samples):
+            old = folder.with_name(folder.name + ".old")
+            try:
+                if old.exists():
+                    shutil.rmtree(old)
+                if folder.exists():
+                    os.rename(folder, old)
+            except OSError as error:
+                raise unwritable(old, error) from error
+        make_folder(self.folder)
+        self.lock.close()
+        return take_lock(self.folder / "lock")
+
+    def check_settings(self, identity):
+        """Write the run's identity, or compare it with the one that the run began with.
+
+        `identity` maps names to JSON values. Raises UserError naming what differs.
+        """
+        path = self.folder / "settings.json"
+        if not path.exists():
+            if self.states() or (self.folder / "generator.npz").exists():
+                raise UserError(f"{path}: is missing, so the run cannot go on; --fresh starts over")
+            document = {"run": identity, "all": dataclasses.asdict(self.settings)}
+            with replacing(path) as file:
+                file.write(json.dumps(document, indent=2).encode() + b"\n")
+            return
+        before = load_settings(self.folder)["run"]
+        differing = [
+            f"{name} (was {before.get(name)!r}, now {identity.get(name)!r})"
+            for name in sorted(before.keys() | identity.keys())
+            if before.get(name) != identity.get(name)
+        ]
+        if differing:
+            raise UserError(
+                f"{self.folder}: was begun with other settings: {', '.join(differing)}; "
+                "give those, another --run name, or --fresh to start over"
+            )
+
+    def states(self):
+        """Paths of the training states, oldest first."""
+        return sorted(self.folder.glob("state-*.npz"))
+
+    def check_room(self, bytes_a_state):
+        """Raise UserError unless the disk has room for the states that will be kept."""
+        needed = int((STATES_KEPT + 1 - len(self.states())) * bytes_a_state * 1.1)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise UserError(
+                f"{self.folder}: {free >> 20} MB free, the checkpoints take {needed >> 20} MB; "
+                "make room or give another --checkpoints_dir"
+            )
+
+    def save_state(self, step, arrays):
+        """Write the training state after `step` steps, its checksum first; drop the oldest."""
+        packed = io.BytesIO()
+        np.savez(packed, **arrays)
+        path = self.folder / f"state-{step:09d}.npz"
+        with replacing(checksum_path(path)) as file:
+            file.write(f"{hashlib.sha256(packed.getbuffer()).hexdigest()}  {path.name}\n".encode())
+        with replacing(path) as file:
+            file.write(packed.getbuffer())
+        for old in self.states()[:-STATES_KEPT]:
+            old.unlink()
+            checksum_path(old).unlink(missing_ok=True)
+
+    def load_state(self):
+        """Arrays of the newest whole training state, or None where the run has not saved any.
+
+        A damaged newer one is set aside as *.damaged, with a warning. Raises UserError, and
+        changes nothing, when none is whole.
+        """
+        damaged = []
+        for path in reversed(self.states()):
+            if is_whole(path):
+                for bad in damaged:
+                    print(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
+                    bad.rename(bad.with_name(bad.name + ".damaged"))
+                return read_npz(path)
+            damaged.append(path)
+        if damaged:
+            raise UserError(f"{self.folder}: no training state is whole; --fresh starts over")
+        return None
+
+    def save_generator(self, arrays):
+        """Write the generator snapshot."""
+        with replacing(self.folder / "generator.npz") as file:
+            np.savez(file, **arrays)
+
+    def save_history(self, history):
+        """Write the history, rows of COLUMNS, as samples/<run>/history.csv."""
+        with replacing(self.samples / "history.csv") as file:
+            text = io.TextIOWrapper(file, newline="", write_through=True)
+            csv.writer(text).writerows([COLUMNS, *history])
+            text.detach()
+
+
+def take_lock(path):
+    """An open, locked file, which the system unlocks when the process ends in whatever way."""
+    try:
+        file = open(path, "a+")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise UserError(
+            f"{path.parent}: another process is training this run; wait for it, stop it, "
+            "or give another --run name"
+        ) from error
+    return file
+
+
+def checksum_path(path):
+    """Where the checksum of a training state lies, as sha256sum writes and checks it."""
+    return path.with_name(path.name + ".sha256")
+
+
+def is_whole(path):
+    """Whether a training state is what its checksum says."""
+    try:
+        expected = checksum_path(path).read_text().split()[0]
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    except (OSError, IndexError, ValueError):
+        return False
+
+
+def load_settings(folder):
+    """A run's settings.json as a dictionary; raises UserError when it cannot be read."""
+    path = folder / "settings.json"
+    try:
+        document = json.loads(path.read_text())
+        if isinstance(document["run"], dict):
+            return document
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; is the run's name right?") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as a run's settings ({error})") from error
+    raise UserError(f"{path}: cannot be read as a run's settings")
+
+
+def find_run(settings, repository):
+    """The folder to draw from: --run, else your latest run, else the pretrained one.
+
+    Raises UserError when there is none.
+    """
+    root = Path(settings.checkpoints_dir)
+    shipped = repository / "checkpoints" / PRETRAINED
+    if settings.run:
+        folder = root / settings.run
+        if settings.run == PRETRAINED and not folder.exists():
+            folder = shipped
+        if not (folder / "generator.npz").is_file():
+            raise UserError(f"{folder}: no generator here; see {root}/ for the runs there are")
+        return folder
+    snapshots = [
+        path
+        for path in root.glob("*/generator.npz")
+        if path.parent.name != PRETRAINED and not path.parent.name.endswith(".old")
+    ]
+    if snapshots:
+        return max(snapshots, key=lambda path: path.stat().st_mtime).parent
+    if (shipped / "generator.npz").is_file():
+        return shipped
+    raise UserError(f"{root}: holds no run yet; train one first: python train_dcgan.py")

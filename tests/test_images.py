@@ -1,0 +1,59 @@
+"""Grids, pictures and animations."""
+
+import io
+
+import numpy as np
+import pytest
+
+import images
+
+
+@pytest.mark.parametrize(
+    ("num", "shape"), [(1, (1, 1)), (2, (1, 2)), (7, (2, 4)), (10, (2, 5)), (100, (10, 10))]
+)
+def test_grid_shapes(num, shape):
+    assert images.grid_shape(num) == shape
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 7, 10, 13, 100, 1000])
+def test_a_grid_holds_each_digit_whole_and_in_order(num):
+    digits = np.random.default_rng(0).integers(0, 256, (num, 28, 28), np.uint8)
+    grid = images.make_grid(digits)
+    rows, columns = images.grid_shape(num)
+    cell = 28 + images.GAP
+    assert grid.shape == (rows * cell + images.GAP, columns * cell + images.GAP)
+    assert rows * columns - num < columns and columns <= 2 * rows + 1
+    for i in range(num):
+        top, left = (images.GAP + cell * place for place in divmod(i, columns))
+        np.testing.assert_array_equal(grid[top : top + 28, left : left + 28], digits[i])
+
+
+def test_png_round_trip_white_stays_white(tmp_path):
+    picture = np.zeros((40, 50), np.uint8)
+    picture[3:9, 5:20] = 255
+    images.save_png(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(images.load_png(tmp_path / "a.png"), picture)
+
+
+def test_enlarging_keeps_pixels_square_and_never_shrinks():
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    large = images.enlarge(picture, width=9)
+    np.testing.assert_array_equal(large, np.kron(picture, np.ones((3, 3), np.uint8)))
+    np.testing.assert_array_equal(images.enlarge(picture, width=2), picture)
+
+
+def test_a_title_leaves_the_picture_as_it_is():
+    picture = np.full((60, 120), 7, np.uint8)
+    titled = images.add_title(picture, "epoch 3")
+    np.testing.assert_array_equal(titled[-60:], picture)
+    assert titled.shape == (84, 120) and titled[:24].max() > 200
+    assert (titled[:24] != images.add_title(picture, "epoch 4")[:24]).any()
+
+
+def test_a_gif_holds_each_picture_and_loops():
+    frames = [np.full((20, 30), value, np.uint8) for value in (0, 120, 250)]
+    file = io.BytesIO()
+    images.save_gif(file, frames)
+    read = images.imageio.imread(file.getvalue(), extension=".gif", index=None)
+    assert [frame.mean().round() for frame in read] == [0, 120, 250]
+    assert images.imageio.immeta(file.getvalue(), extension=".gif")["loop"] == 0
