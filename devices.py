@@ -1,8 +1,7 @@
 """On what a run computes: devices, the way they share a step, determinism, compilation."""
 
-import json
+import contextlib
 import os
-import socket
 
 import tensorflow as tf
 
@@ -14,7 +13,7 @@ def prepare(settings):
 
     With `deterministic`, two processes with the same seed compute the same bits: Grappler's
     rewriting, whose order varies from process to process, is switched off as well. Raises
-    UserError when the cluster is described badly or the strategy does not fit the settings.
+    UserError when the cluster does not come together or the settings do not fit the strategy.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -50,53 +49,36 @@ def choose_strategy(name):
 
 def join_cluster():
     """The strategy of the cluster that TF_CONFIG, or else Slurm, describes."""
-    if "TF_CONFIG" in os.environ:
-        check_cluster(os.environ["TF_CONFIG"])
-        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif "SLURM_PROCID" in os.environ:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-    else:
-        raise UserError("--strategy multi_worker: set TF_CONFIG (see the README), or start by srun")
     try:
+        if "TF_CONFIG" in os.environ:
+            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        else:
+            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the cluster did not come together: {reason}") from error
 
 
-def check_cluster(text):
-    """Raise UserError unless `text` is a TF_CONFIG whose task can listen at its address."""
-    example = '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", '
-    example += '"index": 0}}'
+@contextlib.contextmanager
+def lost_worker_explained(strategy):
+    """Turn TensorFlow's errors about a worker that left into one UserError."""
     try:
-        description = json.loads(text)
-        task = description["task"]
-        address = description["cluster"][task["type"]][int(task["index"])]
-        host, port = address.rsplit(":", 1)
-        port = int(port)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.InternalError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    ) as error:
+        if strategy.cluster_resolver is None:
+            raise
+        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"TF_CONFIG: is not a cluster with a task in it ({error!r}); like {example}"
+            f"another worker was lost ({reason}); start all workers again, as many as you like, "
+            "to continue from the last checkpoint"
         ) from error
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"TF_CONFIG: this worker cannot listen on port {port} of {host} ({error}); "
-                "give another port to all workers"
-            ) from error
-
-
-def is_chief(strategy):
-    """Whether this process is the one that writes."""
-    resolver = strategy.cluster_resolver
-    return (
-        resolver is None
-        or not resolver.task_type
-        or (resolver.task_type == "chief" or resolver.task_id == 0)
-    )
 
 
 def use_xla(settings, strategy):

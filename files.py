@@ -42,6 +42,14 @@ def replacing(path):
         raise unwritable(path, error) from error
 
 
+def remove_partial_files(*folders):
+    """Remove what a killed process was writing in these folders."""
+    for folder in folders:
+        for partial in folder.glob(".*.partial"):
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
 def flush_folder(folder):
     """Make a rename in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

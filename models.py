@@ -1,4 +1,4 @@
-"""The networks and the game they play (Goodfellow et al. 2014; Radford et al. 2016).
+"""The networks (Radford et al. 2016), their noise, and how digits are drawn with them.
 
 Randomness is a function of (seed, purpose, step): nothing here keeps a hidden random state.
 """
@@ -13,7 +13,6 @@ from config import UserError
 
 BLOCK = 100  # digits drawn in one call, always: a digit's bits must not depend on its neighbours
 TRAINING, DRAWING, DROPOUT = 0, 1, 2  # purposes of random numbers
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
 def use_cpu():
@@ -122,27 +121,6 @@ class KeyedDropout(layers.Layer):
         return inputs * kept * (256 / (256 - self.dropped))
 
 
-def binary_crossentropy(truth, verdicts):
-    """-log of the probability given to the truth, each digit: (batch, 1) twice -> (batch,).
-
-    Inside a tf.function Keras computes it from the sigmoid's logits, so a verdict that rounds to
-    0 or 1 keeps its loss and its gradient; `verdicts` must therefore be the sigmoid's own output.
-    """
-    return keras.losses.binary_crossentropy(truth, verdicts)
-
-
-def discriminator_loss(verdicts):
-    """-log D(x) - log(1 - D(G(z))), averaged; verdicts (2n, 1) on n real, then n fake digits."""
-    real, fake = tf.split(tf.ones_like(verdicts), 2)
-    return 2 * tf.reduce_mean(binary_crossentropy(tf.concat([real, 0 * fake], 0), verdicts))
-
-
-def generator_loss(verdicts):
-    """-log D(G(z)), averaged: the generator wants the second half of (2n, 1) called real."""
-    _, fake_losses = tf.split(binary_crossentropy(tf.ones_like(verdicts), verdicts), 2)
-    return tf.reduce_mean(fake_losses)
-
-
 def noise(purpose, seed, index, shape):
     """Standard normal noise, float32 of the given shape, named by purpose, seed and index."""
     return tf.random.stateless_normal(shape, key(purpose, seed, index), alg="philox")
@@ -204,135 +182,3 @@ def load_generator(arrays, source):
     generator = build_generator(kernel.shape[0])
     assign_all(named_variables(generator), arrays, source)
     return generator
-
-
-class DCGAN:
-    """A generator and a discriminator in training, and the averaged generator to draw with.
-
-    `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28), kept on each device. The
-    replicas of `strategy` share each batch: images, noise, dropout and batch statistics are those
-    of the whole batch, so their number changes the run only by rounding. `compiled`: by XLA.
-    """
-
-    def __init__(self, settings, images, strategy=None, compiled=False):
-        self.settings, self.noise_dim = settings, settings.noise_dim
-        self.strategy = strategy or tf.distribute.get_strategy()
-        keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
-        with self.strategy.scope():
-            self.images = tf.Variable(images[..., None], trainable=False)
-            keras.config.set_dtype_policy(POLICIES[settings.precision])
-            self.generator = build_generator(settings.noise_dim)
-            self.discriminator = build_discriminator(settings.dropout)
-            keras.config.set_dtype_policy("float32")
-            self.averaged_generator = build_generator(settings.noise_dim)
-            self.averaged_generator.set_weights(self.generator.get_weights())
-            self.generator_adam = self.build_adam(self.generator)
-            self.discriminator_adam = self.build_adam(self.discriminator)
-            self.step = tf.Variable(0, dtype=tf.int64)
-            self.sums = tf.Variable(tf.zeros([4]))  # of what a step returns, over this epoch
-        self.draw = build_drawing(self.averaged_generator)
-        self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
-
-    def build_adam(self, network):
-        """Adam (Kingma & Ba 2015) with its moments made, before the first trace needs them."""
-        settings = self.settings
-        adam = keras.optimizers.Adam(settings.learning_rate, settings.beta_1, name="adam")
-        adam.build(network.trainable_variables)
-        return adam
-
-    @tf.function
-    def train_steps(self, order, count):
-        """Take `count` steps; `order`, int32 (steps, batch), says which images each holds."""
-        for _ in tf.range(count):
-            batch = order[self.step % tf.shape(order, tf.int64)[0]]
-            # Drawn out here, because XLA makes other normal numbers from the same key.
-            z = noise(TRAINING, self.settings.seed, self.step, [len(batch), self.noise_dim])
-            means = self.strategy.run(self.replica_step, (batch, z, self.step.value()))
-            self.sums.assign_add(self.strategy.reduce("MEAN", means, axis=None))
-            self.step.assign_add(1)
-            self.average_generator()
-
-    def train_replica(self, batch, z, step):
-        """This replica's share of a step of both players, on images `batch` (n,), noise `z`.
-
-        Returns float32 (4,): both losses (generator's first), mean verdict on real and on fake.
-        """
-        replica = tf.distribute.get_replica_context()
-        number, replicas = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
-        batch, z = (
-            tf.reshape(whole, [replicas, -1, *whole.shape[1:]])[number] for whole in (batch, z)
-        )
-        real = tf.cast(tf.gather(self.images, batch), tf.float32) / 127.5 - 1
-        self.discriminator.get_layer("dropout").key = key(DROPOUT, self.settings.seed, step)
-        with tf.GradientTape() as generator_tape:
-            fake = self.generator(z, training=True)
-        with tf.GradientTape() as discriminator_tape:
-            discriminator_tape.watch(fake)
-            verdicts = self.discriminator(tf.concat([real, fake], 0), training=True)
-            loss = discriminator_loss(verdicts)
-            share_of_loss = loss / replicas  # Adam sums the replicas' gradients
-        *gradients, fake_gradient = discriminator_tape.gradient(
-            share_of_loss, [*self.discriminator.trainable_variables, fake]
-        )
-        # Both losses look at a fake digit through its one verdict, so the generator's gradient is
-        # the discriminator's times a factor for each digit: one backward pass serves both.
-        real_verdicts, fake_verdicts = tf.split(verdicts, 2)
-        fake_gradient *= loss_ratio(fake_verdicts)[:, :, None, None]
-        self.generator_adam.apply(
-            generator_tape.gradient(fake, self.generator.trainable_variables, fake_gradient)
-        )
-        self.discriminator_adam.apply(gradients)
-        means = tf.reduce_mean(real_verdicts), tf.reduce_mean(fake_verdicts)
-        return tf.stack([generator_loss(verdicts), loss, *means])
-
-    def average_generator(self):
-        """Move the averaged generator towards the generator, all variables (Yazici et al. 2019).
-
-        average = decay average + (1 - decay) generator, decay = min(ema_decay, (1 + t) / (10 + t))
-        after t steps, so that the first, random weights are soon forgotten.
-        """
-        t = tf.cast(self.step, tf.float32)
-        decay = tf.minimum(self.settings.ema_decay, (1 + t) / (10 + t))
-        for average, new in zip(self.averaged_generator.variables, self.generator.variables):
-            average.assign_sub((1 - decay) * (average - new))
-
-    def variables(self):
-        """All that changes in training, by name: the whole training state."""
-        owners = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "averaged_generator": self.averaged_generator,
-            "generator_adam": self.generator_adam,
-            "discriminator_adam": self.discriminator_adam,
-        }
-        named = {
-            f"{owner}/{name}": variable
-            for owner, holder in owners.items()
-            for name, variable in named_variables(holder).items()
-        }
-        return named | {"step": self.step, "sums": self.sums}
-
-    def num_bytes(self):
-        """Size of the training state."""
-        return sum(variable.numpy().nbytes for variable in self.variables().values())
-
-    def state(self):
-        """The training state as named arrays."""
-        return {name: variable.numpy() for name, variable in self.variables().items()}
-
-    def load_state(self, arrays):
-        """Put a training state back; raises UserError unless it has this network's arrays."""
-        assign_all(self.variables(), arrays, "the training state")
-
-    def snapshot(self):
-        """The averaged generator's weights as named arrays."""
-        return {n: v.numpy() for n, v in named_variables(self.averaged_generator).items()}
-
-
-def loss_ratio(verdicts):
-    """d generator loss / d discriminator loss of fake digits judged `verdicts`: (D - 1) / D.
-
-    With logit l and D = sigmoid(l): d(-log D)/dl = D - 1 and d(-log(1 - D))/dl = D. Below D = 1e-26
-    (logit -60) the ratio stays put, lest it overflow.
-    """
-    return (verdicts - 1) / tf.maximum(verdicts, 1e-26)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from config import PRETRAINED, UserError
-from files import make_folder, read_npz, replacing, unwritable
+from files import make_folder, read_npz, remove_partial_files, replacing, unwritable
 
 STATES_KEPT = 3
 COLUMNS = (
@@ -55,6 +55,7 @@ class Run:
         if self.settings.fresh:
             self.lock = self.set_aside()
         make_folder(self.samples)
+        remove_partial_files(self.folder, self.samples)
         return self
 
     def __exit__(self, *_):
@@ -141,8 +142,11 @@ class Run:
                     bad.rename(bad.with_name(bad.name + ".damaged"))
                 return read_npz(path)
             damaged.append(path)
-        if damaged:
-            raise UserError(f"{self.folder}: no training state is whole; --fresh starts over")
+        if damaged or (self.folder / "generator.npz").exists():
+            raise UserError(
+                f"{self.folder}: no training state is {'whole' if damaged else 'left'}, so the run "
+                "cannot go on; give another --run name, or --fresh to start over"
+            )
         return None
 
     def save_generator(self, arrays):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import data
+import dcgan
 import models
 from config import TrainSettings, UserError
 
@@ -17,7 +18,7 @@ ORDER = data.epoch_order(32, 8, seed=3, epoch=0)
 
 @pytest.fixture
 def gan(digits):
-    return models.DCGAN(SETTINGS, digits[:32])
+    return dcgan.DCGAN(SETTINGS, digits[:32])
 
 
 def take_steps(gan, count):
@@ -59,15 +60,15 @@ def test_the_discriminator_gives_probabilities():
 
 def test_losses_of_an_undecided_discriminator():
     undecided = tf.fill([8, 1], 0.5)
-    assert float(models.generator_loss(undecided)) == pytest.approx(math.log(2), abs=1e-6)
-    assert float(models.discriminator_loss(undecided)) == pytest.approx(2 * math.log(2), abs=1e-6)
+    assert float(dcgan.generator_loss(undecided)) == pytest.approx(math.log(2), abs=1e-6)
+    assert float(dcgan.discriminator_loss(undecided)) == pytest.approx(2 * math.log(2), abs=1e-6)
 
 
 def test_losses_know_which_half_is_real():
     verdicts = tf.constant([[0.9], [0.9], [0.2], [0.2]])
     expected = -math.log(0.9) - math.log(0.8)
-    assert float(models.discriminator_loss(verdicts)) == pytest.approx(expected, abs=1e-5)
-    assert float(models.generator_loss(verdicts)) == pytest.approx(-math.log(0.2), abs=1e-5)
+    assert float(dcgan.discriminator_loss(verdicts)) == pytest.approx(expected, abs=1e-5)
+    assert float(dcgan.generator_loss(verdicts)) == pytest.approx(-math.log(0.2), abs=1e-5)
 
 
 def test_a_hopeless_verdict_keeps_its_loss_and_gradient():
@@ -75,7 +76,7 @@ def test_a_hopeless_verdict_keeps_its_loss_and_gradient():
     def loss_and_gradient(logit):
         with tf.GradientTape() as tape:
             tape.watch(logit)
-            loss = models.binary_crossentropy(tf.ones_like(logit), tf.sigmoid(logit))
+            loss = dcgan.binary_crossentropy(tf.ones_like(logit), tf.sigmoid(logit))
         return loss, tape.gradient(loss, logit)
 
     loss, gradient = loss_and_gradient(tf.constant([[-60.0]]))
@@ -90,8 +91,8 @@ def test_the_loss_ratio_is_that_of_the_two_gradients(logit):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(logits)
             verdicts = tf.sigmoid(logits)
-            d_loss, g_loss = models.discriminator_loss(verdicts), models.generator_loss(verdicts)
-        ratio = models.loss_ratio(verdicts)[1:]
+            d_loss, g_loss = dcgan.discriminator_loss(verdicts), dcgan.generator_loss(verdicts)
+        ratio = dcgan.loss_ratio(verdicts)[1:]
         return tape.gradient(d_loss, logits)[1:] * ratio, tape.gradient(g_loss, logits)[1:]
 
     through_ratio, direct = gradients(tf.constant([[1.0], [logit]]))
@@ -120,14 +121,14 @@ def test_a_step_of_one_player_leaves_the_other(gan, player):
 def test_the_generators_gradient_is_that_of_its_own_loss(digits):
     """The step's one backward pass gives the generator the gradient of a pass of its own."""
     settings = TrainSettings(batch_size=8, noise_dim=6, seed=3, dropout=0.0)
-    gan = models.DCGAN(settings, digits[:32])
+    gan = dcgan.DCGAN(settings, digits[:32])
 
     @tf.function
     def own_gradient():
         z = models.noise(models.TRAINING, 3, 0, [8, 6])
         with tf.GradientTape() as tape:
             fake = gan.generator(z, training=True)
-            loss = models.generator_loss(gan.discriminator(tf.concat([0 * fake, fake], 0)))
+            loss = dcgan.generator_loss(gan.discriminator(tf.concat([0 * fake, fake], 0)))
         return tape.gradient(loss, gan.generator.trainable_variables)
 
     expected = own_gradient()
@@ -152,7 +153,7 @@ def test_the_average_is_its_formula(gan):
 
 
 def test_two_steps_at_once_are_two_steps(digits):
-    together, apart = (models.DCGAN(SETTINGS, digits[:32]) for _ in range(2))
+    together, apart = (dcgan.DCGAN(SETTINGS, digits[:32]) for _ in range(2))
     take_steps(together, 2)
     take_steps(apart, 1)
     take_steps(apart, 1)
@@ -164,7 +165,7 @@ def test_two_steps_at_once_are_two_steps(digits):
 
 def test_xla_computes_the_same_step(digits):
     plain, compiled = (
-        models.DCGAN(SETTINGS, digits[:32], compiled=compiled) for compiled in (False, True)
+        dcgan.DCGAN(SETTINGS, digits[:32], compiled=compiled) for compiled in (False, True)
     )
     take_steps(plain, 2)
     take_steps(compiled, 2)
@@ -176,8 +177,8 @@ def test_xla_computes_the_same_step(digits):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_bfloat16_keeps_its_variables_and_verdicts_in_float32(digits, compiled):
     settings = TrainSettings(batch_size=8, noise_dim=6, seed=3, precision="bfloat16")
-    half = models.DCGAN(settings, digits[:32], compiled=compiled)
-    full = models.DCGAN(SETTINGS, digits[:32])
+    half = dcgan.DCGAN(settings, digits[:32], compiled=compiled)
+    full = dcgan.DCGAN(SETTINGS, digits[:32])
     for gan in (half, full):
         take_steps(gan, 1)
     assert all(v.dtype in ("float32", "int64") for v in half.generator.variables)
@@ -225,7 +226,7 @@ def test_a_digit_does_not_depend_on_its_neighbours(gan):
 def test_a_state_put_back_goes_on_as_if_nothing_had_been(gan, digits):
     take_steps(gan, 2)
     state = gan.state()
-    again = models.DCGAN(SETTINGS, digits[:32])
+    again = dcgan.DCGAN(SETTINGS, digits[:32])
     again.load_state(state)
     for name, array in again.state().items():
         np.testing.assert_array_equal(array, state[name])
@@ -236,7 +237,7 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_been(gan, digits):
 
 
 def test_a_state_of_another_network_is_refused_by_name(gan, digits):
-    wider = models.DCGAN(TrainSettings(batch_size=8, noise_dim=7), digits[:32])
+    wider = dcgan.DCGAN(TrainSettings(batch_size=8, noise_dim=7), digits[:32])
     with pytest.raises(UserError, match=r"generator/dense/kernel is .7, .* wanted is .6, "):
         gan.load_state(wider.state())
     lacking = gan.state()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-import models
+import dcgan
 from config import TrainSettings
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -18,8 +18,8 @@ digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
 settings = TrainSettings(batch_size=16, noise_dim=6, dropout=0.25)
 order = data.epoch_order(64, 16, seed=0, epoch=0)
 
-one = models.DCGAN(settings, digits)
-two = models.DCGAN(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+one = dcgan.DCGAN(settings, digits)
+two = dcgan.DCGAN(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 for gan in (one, two):
     gan.train_steps(order, np.array(3, np.int32))
 

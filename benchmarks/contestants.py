@@ -1,0 +1,159 @@
+"""Three ways to train a DCGAN on MNIST; each function here returns one to be timed.
+
+A contestant is a callable that takes a number of steps and returns when they are done.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+import data
+from config import TrainSettings, quiet_start
+
+
+def ours(batch_size, precision="float32"):
+    """This repo's networks and loop, with the script's own settings."""
+    with quiet_start():
+        import dcgan
+        import devices
+
+        settings = TrainSettings(batch_size=batch_size, precision=precision)
+        strategy = devices.prepare(settings)
+        pixels = data.load_images(settings.data)
+        gan = dcgan.DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
+    order = data.epoch_order(len(pixels), batch_size, seed=0, epoch=0)
+
+    def run(steps):
+        gan.train_steps(order, np.array(steps, np.int32))
+        gan.means(len(order))
+
+    run.gan = gan
+    return run
+
+
+def tutorial(batch_size):
+    """The network and loop of TensorFlow's DCGAN tutorial, written anew from its description.
+
+    100-d noise; 5x5 kernels; generator 256, 128, 64 with leaky ReLU; discriminator 64, 128 with
+    dropout 0.3; Keras' Adam 1e-4 as it comes; tf.data; one Python call a step.
+    """
+    with quiet_start():
+        import keras
+        import tensorflow as tf
+        from keras import layers
+
+    generator = keras.Sequential([keras.Input((100,)), layers.Dense(7 * 7 * 256, use_bias=False)])
+    generator.add(layers.BatchNormalization())
+    generator.add(layers.LeakyReLU())
+    generator.add(layers.Reshape((7, 7, 256)))
+    for filters, strides in ((128, 1), (64, 2)):
+        generator.add(layers.Conv2DTranspose(filters, 5, strides, padding="same", use_bias=False))
+        generator.add(layers.BatchNormalization())
+        generator.add(layers.LeakyReLU())
+    last = layers.Conv2DTranspose(1, 5, 2, padding="same", use_bias=False, activation="tanh")
+    generator.add(last)
+    discriminator = keras.Sequential([keras.Input((28, 28, 1))])
+    for filters in (64, 128):
+        discriminator.add(layers.Conv2D(filters, 5, 2, padding="same"))
+        discriminator.add(layers.LeakyReLU())
+        discriminator.add(layers.Dropout(0.3))
+    discriminator.add(layers.Flatten())
+    discriminator.add(layers.Dense(1))
+
+    g_adam, d_adam = keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4)
+    crossentropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    pixels = data.to_model_range(data.load_images(TrainSettings().data).astype(np.float32))
+    batches = tf.data.Dataset.from_tensor_slices(pixels[..., None]).shuffle(60000)
+    batches = iter(batches.batch(batch_size, drop_remainder=True).repeat())
+
+    @tf.function
+    def step(real):
+        noise = tf.random.normal([batch_size, 100])
+        with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
+            fake = generator(noise, training=True)
+            on_real, on_fake = (discriminator(x, training=True) for x in (real, fake))
+            g_loss = crossentropy(tf.ones_like(on_fake), on_fake)
+            d_loss = crossentropy(tf.ones_like(on_real), on_real)
+            d_loss += crossentropy(tf.zeros_like(on_fake), on_fake)
+        variables = generator.trainable_variables, discriminator.trainable_variables
+        g_adam.apply_gradients(zip(g_tape.gradient(g_loss, variables[0]), variables[0]))
+        d_adam.apply_gradients(zip(d_tape.gradient(d_loss, variables[1]), variables[1]))
+        return g_loss
+
+    def run(steps):
+        for _ in range(steps):
+            loss = step(next(batches))
+        loss.numpy()
+
+    run.generator = generator
+    return run
+
+
+def pytorch(batch_size):
+    """This repo's networks in PyTorch, channels last, in the loop of PyTorch's DCGAN example."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+
+    class Discriminator(nn.Module):
+        """The same two convolutions, padded as Keras pads them; returns logits."""
+
+        def __init__(self):
+            super().__init__()
+            self.down_14 = nn.Conv2d(1, 32, 5, 2)
+            self.down_7 = nn.Conv2d(32, 128, 7, 2)
+            self.dropout = nn.Dropout(0.1)
+            self.verdict = nn.Linear(128 * 7 * 7, 1)
+
+        def forward(self, x):
+            x = functional.leaky_relu(self.down_14(functional.pad(x, (1, 2, 1, 2))), 0.2)
+            x = functional.leaky_relu(self.down_7(functional.pad(x, (2, 3, 2, 3))), 0.2)
+            return self.verdict(self.dropout(x).flatten(1))
+
+    generator = nn.Sequential(
+        nn.Linear(200, 7 * 7 * 256, bias=False),
+        nn.Unflatten(1, (256, 7, 7)),
+        nn.BatchNorm2d(256),
+        nn.ReLU(),
+        nn.ConvTranspose2d(256, 64, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 1, 6, 2, 2),
+        nn.Tanh(),
+    )
+    generator = generator.to(device, memory_format=torch.channels_last)
+    discriminator = Discriminator().to(device, memory_format=torch.channels_last)
+    g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.5, 0.999), eps=1e-7)
+    d_adam = torch.optim.Adam(discriminator.parameters(), 1e-4, (0.5, 0.999), eps=1e-7)
+    pixels = torch.from_numpy(data.load_images(TrainSettings().data).copy()).to(device)
+    ones, zeros = (
+        torch.ones(batch_size, 1, device=device),
+        torch.zeros(batch_size, 1, device=device),
+    )
+    crossentropy = functional.binary_cross_entropy_with_logits
+
+    def step():
+        batch = torch.randint(len(pixels), (batch_size,), device=device)
+        real = (pixels[batch, None] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        fake = generator(torch.randn(batch_size, 200, device=device))
+        d_adam.zero_grad()
+        crossentropy(discriminator(real), ones).backward()
+        crossentropy(discriminator(fake.detach()), zeros).backward()
+        d_adam.step()
+        g_adam.zero_grad()
+        loss = crossentropy(discriminator(fake), ones)
+        loss.backward()
+        g_adam.step()
+        return float(loss)
+
+    def run(steps):
+        for _ in range(steps):
+            step()
+
+    return run

@@ -1,0 +1,163 @@
+"""What a training run shows and keeps between its steps: pictures, history, logs, states."""
+
+import contextlib
+import importlib.util
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+import data
+import files
+import images
+import runs
+from config import UserError
+
+GRID_DIGITS = 100  # digits 0 to 99 of the run's seed, the same in every grid
+GIF_FRAMES = 100  # at most
+
+
+def diverged(step, what):
+    """The UserError for numbers that are no longer finite."""
+    return UserError(
+        f"step {step:,}: no longer finite: {what}. Nothing of it was saved: the same command goes "
+        "on from the last checkpoint; if it happens again, begin another --run with a lower "
+        "--learning_rate"
+    )
+
+
+class Record:
+    """What a run shows and keeps of its training: pictures, history, logs, saved states.
+
+    Arrays are copied between two steps and written by a thread while the next steps run.
+    """
+
+    def __init__(self, run, gan):
+        self.run, self.gan, self.settings = run, gan, run.settings
+        self.history = []  # rows of runs.COLUMNS, one an epoch
+        self.seconds = 0.0  # spent on the epoch that the state is in
+        self.saved = time.monotonic()
+        self.thread = ThreadPoolExecutor(max_workers=1)
+        self.writing = None  # what the thread is about, a future
+        run.check_room(gan.num_bytes())
+        arrays = run.load_state()
+        if arrays:
+            rows = arrays.pop("history").tolist()
+            self.history = [[int(epoch), int(step), *rest] for epoch, step, *rest in rows]
+            self.seconds = float(arrays.pop("seconds"))
+            check_finite(int(arrays["step"]), arrays)
+            gan.load_state(arrays)
+            run.save_generator(gan.snapshot())  # in case the run was killed before it could
+        self.logs = open_tensorboard(run.samples / "logs")
+
+    def end_epoch(self, epoch, steps):
+        """Note the epoch's numbers; have its pictures written, and its state if it is time."""
+        rate = steps * self.settings.batch_size / self.seconds
+        self.history.append([epoch, epoch * steps, *self.gan.means(steps), self.seconds, rate])
+        self.gan.start_epoch()
+        self.seconds = 0.0
+        digits = None
+        if epoch % self.settings.sample_every == 0 or epoch == self.settings.epochs:
+            digits = np.concatenate([*self.gan.draw(GRID_DIGITS, self.settings.seed)])
+        self.write(self.write_pictures, list(self.history), digits)
+        if self.is_time_to_save(epoch):
+            self.save()
+
+    def is_time_to_save(self, epoch=None):
+        """Whether --save_every has passed: minutes at any time, epochs at the end of one."""
+        every = self.settings.save_every
+        if epoch == self.settings.epochs:
+            return True
+        if every.endswith("m"):
+            return time.monotonic() - self.saved >= 60 * int(every[:-1])
+        return epoch is not None and epoch % int(every) == 0
+
+    def save(self):
+        """Have the generator snapshot and the training state written."""
+        history = np.array(self.history).reshape(-1, len(runs.COLUMNS))
+        state = self.gan.state() | {"history": history, "seconds": np.array(self.seconds)}
+        self.write(self.write_state, self.gan.steps_done, state, self.gan.snapshot())
+        self.saved = time.monotonic()
+
+    def write(self, work, *arguments):
+        """Have the thread do some writing, in turn; raises what the writing before it raised."""
+        self.wait()
+        self.writing = self.thread.submit(work, *arguments)
+
+    def wait(self):
+        """Return when all is on the disk; raises UserError when it could not be written."""
+        writing, self.writing = self.writing, None
+        if writing:
+            writing.result()
+
+    def write_pictures(self, history, digits):
+        """Write the grid of an epoch, if it has one, the curves, the history and the logs."""
+        epoch, grid = history[-1][0], None
+        if digits is not None:
+            grid = images.make_grid(data.to_pixels(digits))
+            grid = images.add_title(grid, f"epoch {epoch}")
+            with files.replacing(self.run.samples / f"epoch-{epoch:04d}.png") as file:
+                images.save_png(file, grid)
+        self.run.save_history(history)
+        with files.replacing(self.run.samples / "curves.png") as file:
+            images.save_curves(file, dict(zip(runs.COLUMNS, zip(*history))))
+        if self.logs:
+            log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
+
+    def write_state(self, step, state, snapshot):
+        """Write the training state, then the generator snapshot; raises UserError if not finite."""
+        check_finite(step, state)
+        self.run.save_state(step, state)
+        self.run.save_generator(snapshot)
+
+    def save_gif(self):
+        """Write the grids as one animation."""
+        grids = sorted(self.run.samples.glob("epoch-*.png"))
+        if grids:
+            chosen = grids[:: -(-len(grids) // GIF_FRAMES)]
+            with files.replacing(self.run.samples / "training.gif") as file:
+                images.save_gif(file, [images.load_png(path) for path in chosen])
+
+
+def check_finite(step, state):
+    """Raise UserError, naming them, if arrays of a training state hold NaN or infinity."""
+    bad = [name for name, array in state.items() if not np.isfinite(array).all()]
+    if bad:
+        raise diverged(step, ", ".join(bad[:3]))
+
+
+def open_tensorboard(folder):
+    """A writer of TensorBoard logs, or None where the tensorboard package is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    import tensorflow as tf
+
+    with log_errors_explained(folder):
+        return tf.summary.create_file_writer(str(folder))
+
+
+def log_to_tensorboard(logs, folder, row, grid):
+    """Log an epoch's row of runs.COLUMNS, and its grid if there is one."""
+    import tensorflow as tf
+
+    with log_errors_explained(folder), logs.as_default(step=row[0]):
+        for name, value in zip(runs.COLUMNS[2:], row[2:]):
+            tf.summary.scalar(name, value)
+        if grid is not None:
+            tf.summary.image("digits", grid[None, :, :, None])
+        logs.flush()
+
+
+@contextlib.contextmanager
+def log_errors_explained(folder):
+    """Turn TensorFlow's errors about a file that cannot be written into one UserError."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = "no space left" if "No space left" in error.message else type(error).__name__
+        raise UserError(
+            f"{folder}: the logs for TensorBoard cannot be written ({reason}); make room there and "
+            "give the same command again; the last checkpoint is whole"
+        ) from error
