@@ -113,7 +113,8 @@ class TrainSettings(Settings):
     epochs: int = knob(100, "train until this many passes over the images", between(1, 10**6))
     batch_size: int = knob(256, "images a step", between(2, 10**6), True)
     learning_rate: float = knob(1e-4, "Adam's step size, both players", fraction(0, 1), True)
-    beta_1: float = knob(0.5, "Adam's first-moment decay", share, True)
+    beta_1: float = knob(0.0, "Adam's decay of the first moment", share, True)
+    beta_2: float = knob(0.99, "Adam's decay of the second moment", share, True)
     noise_dim: int = knob(200, "length of the generator's input", between(1, 10**4), True)
     dropout: float = knob(0.1, "the discriminator's dropout rate", share, True)
     ema_decay: float = knob(0.999, "averaging of the generator over steps", share, True)
@@ -215,6 +216,8 @@ def quiet_start():
         os.dup2(noise.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             noise.seek(0)
             os.write(stderr, noise.read())

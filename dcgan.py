@@ -64,6 +64,13 @@ def copy_to_each_device(array, strategy):
     return strategy.experimental_distribute_values_from_function(copy)
 
 
+def share(whole):
+    """This replica's rows of what belongs to a whole batch."""
+    replica = tf.distribute.get_replica_context()
+    parts = tf.reshape(whole, [replica.num_replicas_in_sync, -1, *whole.shape[1:]])
+    return parts[replica.replica_id_in_sync_group]
+
+
 class DCGAN:
     """A generator and a discriminator in training, and the averaged generator to draw with.
 
@@ -94,7 +101,9 @@ class DCGAN:
     def build_adam(self, network):
         """Adam (Kingma & Ba 2015) with its moments made, before the first trace needs them."""
         settings = self.settings
-        adam = keras.optimizers.Adam(settings.learning_rate, settings.beta_1, name="adam")
+        adam = keras.optimizers.Adam(
+            settings.learning_rate, settings.beta_1, settings.beta_2, name="adam"
+        )
         adam.build(network.trainable_variables)
         return adam
 
@@ -157,11 +166,7 @@ class DCGAN:
 
         Returns float32 (4,): both losses (generator's first), mean verdict on real and on fake.
         """
-        replica = tf.distribute.get_replica_context()
-        number, replicas = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
-        batch, z = (
-            tf.reshape(whole, [replicas, -1, *whole.shape[1:]])[number] for whole in (batch, z)
-        )
+        batch, z = share(batch), share(z)
         real = tf.cast(tf.gather(images, batch), tf.float32) / 127.5 - 1
         self.discriminator.get_layer("dropout").key = key(DROPOUT, self.settings.seed, step)
         with tf.GradientTape() as generator_tape:
@@ -170,9 +175,10 @@ class DCGAN:
             discriminator_tape.watch(fake)
             verdicts = self.discriminator(tf.concat([real, fake], 0), training=True)
             loss = discriminator_loss(verdicts)
-            share_of_loss = loss / replicas  # Adam sums the replicas' gradients
+            # Adam sums the gradients of the replicas.
+            part = loss / self.strategy.num_replicas_in_sync
         *gradients, fake_gradient = discriminator_tape.gradient(
-            share_of_loss, [*self.discriminator.trainable_variables, fake]
+            part, [*self.discriminator.trainable_variables, fake]
         )
         # Both losses look at a fake digit through its one verdict, so the generator's gradient is
         # the discriminator's times a factor for each digit: one backward pass serves both.

@@ -7,6 +7,10 @@ import tensorflow as tf
 
 from config import UserError
 
+# What TensorFlow raises in the other workers of a cluster when one has gone.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
+
 
 def prepare(settings):
     """Set TensorFlow up before its first operation; returns the tf.distribute strategy.
@@ -65,19 +69,12 @@ def lost_worker_explained(strategy):
     """Turn TensorFlow's errors about a worker that left into one UserError."""
     try:
         yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.InternalError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-    ) as error:
+    except LOST as error:
         if strategy.cluster_resolver is None:
             raise
-        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"another worker was lost ({reason}); start all workers again, as many as you like, "
-            "to continue from the last checkpoint"
+            f"another worker was lost ({type(error).__name__}); start all workers again, as many "
+            "as you like, to continue from the last checkpoint"
         ) from error
 
 

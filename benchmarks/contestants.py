@@ -4,6 +4,7 @@ A contestant is a callable that takes a number of steps and returns when they ar
 """
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -13,10 +14,63 @@ import numpy as np
 import data
 from config import TrainSettings, quiet_start
 
+MULTIPLYING = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
+
+
+def count_flops(function):
+    """Floating point operations of the convolutions and matrix products that a call needs.
+
+    A multiplication and an addition count as two. The rest of a step is small beside them.
+    """
+    graph = function.graph
+    waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    needed = set()  # gradients that nobody uses are in the graph, but are never computed
+    while waiting:
+        operation = waiting.pop()
+        if operation not in needed:
+            needed.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+    return sum(map(flops_of, needed))
+
+
+def flops_of(operation):
+    """Twice the multiplications in one convolution or matrix product; 0 for all else."""
+    if operation.type not in MULTIPLYING:
+        return 0
+    result = operation.outputs[0].shape
+    if operation.type == "MatMul":
+        inner = operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]
+        return 2 * result.num_elements() * inner
+    if operation.type == "Conv2D":
+        kernel, spread = operation.inputs[1].shape, result
+    elif operation.type == "Conv2DBackpropInput":
+        kernel, spread = operation.inputs[1].shape, operation.inputs[2].shape
+    else:
+        kernel, spread = result, operation.inputs[2].shape
+    # Each place of the smaller, strided side meets the whole kernel.
+    return 2 * kernel.num_elements() * spread[0] * spread[1] * spread[2]
+
+
+def matmul_gflops():
+    """The machine's best rate for large float32 matrix products, in GFLOP/s."""
+    import tensorflow as tf
+
+    n = 2048
+    a, b = tf.random.normal([2, n, n])
+    multiply = tf.function(tf.matmul)
+    seconds = []
+    for _ in range(12):
+        start = time.perf_counter()
+        multiply(a, b).numpy()
+        seconds.append(time.perf_counter() - start)
+    return 2 * n**3 / min(seconds) / 1e9
+
 
 def ours(batch_size, precision="float32"):
     """This repo's networks and loop, with the script's own settings."""
     with quiet_start():
+        import tensorflow as tf
+
         import dcgan
         import devices
 
@@ -30,7 +84,14 @@ def ours(batch_size, precision="float32"):
         gan.train_steps(order, np.array(steps, np.int32))
         gan.means(len(order))
 
-    run.gan = gan
+    run.flops = lambda: count_flops(
+        gan.replica_step.get_concrete_function(
+            gan.images,
+            tf.TensorSpec([batch_size], tf.int32),
+            tf.TensorSpec([batch_size, settings.noise_dim], tf.float32),
+            tf.TensorSpec([], tf.int64),
+        )
+    )
     return run
 
 
@@ -88,7 +149,9 @@ def tutorial(batch_size):
             loss = step(next(batches))
         loss.numpy()
 
-    run.generator = generator
+    run.flops = lambda: count_flops(
+        step.get_concrete_function(tf.TensorSpec([batch_size, 28, 28, 1], tf.float32))
+    )
     return run
 
 
@@ -107,13 +170,13 @@ def pytorch(batch_size):
         def __init__(self):
             super().__init__()
             self.down_14 = nn.Conv2d(1, 32, 5, 2)
-            self.down_7 = nn.Conv2d(32, 128, 7, 2)
+            self.down_7 = nn.Conv2d(32, 128, 5, 2)
             self.dropout = nn.Dropout(0.1)
             self.verdict = nn.Linear(128 * 7 * 7, 1)
 
         def forward(self, x):
             x = functional.leaky_relu(self.down_14(functional.pad(x, (1, 2, 1, 2))), 0.2)
-            x = functional.leaky_relu(self.down_7(functional.pad(x, (2, 3, 2, 3))), 0.2)
+            x = functional.leaky_relu(self.down_7(functional.pad(x, (1, 2, 1, 2))), 0.2)
             return self.verdict(self.dropout(x).flatten(1))
 
     generator = nn.Sequential(
@@ -129,8 +192,8 @@ def pytorch(batch_size):
     )
     generator = generator.to(device, memory_format=torch.channels_last)
     discriminator = Discriminator().to(device, memory_format=torch.channels_last)
-    g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.5, 0.999), eps=1e-7)
-    d_adam = torch.optim.Adam(discriminator.parameters(), 1e-4, (0.5, 0.999), eps=1e-7)
+    g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
+    d_adam = torch.optim.Adam(discriminator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
     pixels = torch.from_numpy(data.load_images(TrainSettings().data).copy()).to(device)
     ones, zeros = (
         torch.ones(batch_size, 1, device=device),
@@ -150,7 +213,7 @@ def pytorch(batch_size):
         loss = crossentropy(discriminator(fake), ones)
         loss.backward()
         g_adam.step()
-        return float(loss)
+        return loss.item()
 
     def run(steps):
         for _ in range(steps):

@@ -23,6 +23,12 @@ two = dcgan.DCGAN(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CP
 for gan in (one, two):
     gan.train_steps(order, np.array(3, np.int32))
 
+# Each replica takes its rows of the same batch and the same noise.
+for whole in (order[2], dcgan.noise(dcgan.TRAINING, 0, 2, [16, 6]).numpy()):
+    parts = two.strategy.run(dcgan.share, (tf.constant(whole),)).values
+    assert len(parts) == 2
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
 np.testing.assert_allclose(one.sums, two.sums, rtol=1e-4)
 drawn = [data.to_pixels(next(gan.draw(100, 0))).astype(int) for gan in (one, two)]
 assert np.abs(drawn[0] - drawn[1]).mean() < 0.1

@@ -1,0 +1,218 @@
+"""How fast a training step is, beside the TensorFlow tutorial's and PyTorch's, and how cost grows.
+
+python benchmarks/benchmark.py takes about 12 minutes on two cores and writes benchmark.json. Each
+contestant has a process of its own; they take turns, so that a noisy machine is noisy for all, and
+the ratios are medians over rounds. PyTorch takes part where it is installed.
+"""
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
+IMAGES = 60_000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=8, help="a round")
+    parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--output", default="benchmark.json")
+    options = parser.parse_args()
+    batch_size, results = options.batch_size, {"machine": describe_machine()}
+    print(results["machine"])
+
+    names = ["ours", "ours_bfloat16", "tutorial"]
+    names += ["pytorch"] * bool(importlib.util.find_spec("torch"))
+    contest = {name: Contestant(name, batch_size) for name in names}
+    for _ in range(options.rounds):
+        for contestant in contest.values():
+            contestant.measure(options.steps)
+    peak = contest["ours"].ask("peak")
+    results["matmul_gflops"] = peak
+    print(f"matrix multiply, float32: {peak:.0f} GFLOP/s")
+    results["contest"] = {}
+    print(f"{'':14} ms/step  images/s  s/epoch  GFLOP/step  share of peak  MB    times ours")
+    for name, contestant in contest.items():
+        row = contestant.row(batch_size, peak, contest["ours"].milliseconds)
+        results["contest"][name] = row
+        print(
+            f"{name:14} {row['ms_a_step']:7.0f} {row['images_a_second']:9.0f}"
+            f" {row['seconds_an_epoch']:8.1f} {row['gflop_a_step'] or float('nan'):11.1f}"
+            f" {row['share_of_peak'] or float('nan'):14.2f} {row['peak_mb']:5.0f}"
+            f" {row['times_ours']:9.2f}"
+        )
+    for contestant in contest.values():
+        contestant.close()
+
+    results["host_work"] = host = measure_host_work()
+    epoch = results["contest"]["ours"]["seconds_an_epoch"]
+    print(
+        f"host work an epoch: {host['end_of_epoch']:.2f} s in all, {host['stalls']:.2f} s of it"
+        f" between steps: {host['end_of_epoch'] / epoch:.2%} and {host['stalls'] / epoch:.2%}"
+    )
+    results["batch_sizes"] = {}
+    for size in (64, 128, 256, 512, 1024):
+        contestant = Contestant("ours", size)
+        for _ in range(3):
+            contestant.measure(max(2, 1024 // size))
+        row = contestant.row(size, peak, contestant.milliseconds)
+        results["batch_sizes"][size] = row
+        print(f"batch {size:5}: {row['ms_a_step']:6.0f} ms, {row['images_a_second']:6.0f} images/s")
+        contestant.close()
+    results["workers"] = {count: measure_workers(count) for count in (1, 2)}
+    for count, rate in results["workers"].items():
+        print(f"{count} worker{'s' * (count > 1)}: {rate:.0f} images/s")
+    Path(options.output).write_text(json.dumps(results, indent=2) + "\n")
+    print(f"Wrote {options.output}")
+
+
+def describe_machine():
+    """Processor, cores and versions, in words."""
+    from importlib.metadata import version
+
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(": ")[1] for line in lines if "model name" in line), model)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+
+
+class Contestant:
+    """A process that trains when it is asked to, and the times that it took."""
+
+    def __init__(self, name, batch_size):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other_end = context.Pipe()
+        self.process = context.Process(target=serve, args=(name, batch_size, other_end))
+        self.process.start()
+        self.milliseconds = []
+        self.ask("steps", 2)  # traces, warms up
+
+    def ask(self, *words):
+        """The process's answer."""
+        self.pipe.send(words)
+        return self.pipe.recv()
+
+    def measure(self, steps):
+        """Have it take some steps; note the milliseconds of one."""
+        self.milliseconds.append(1000 * self.ask("steps", steps) / steps)
+
+    def row(self, batch_size, peak, milliseconds_of_ours):
+        """Its figures; medians over the rounds, ratios pair by pair."""
+        milliseconds, flops = statistics.median(self.milliseconds), self.ask("flops")
+        ratios = [theirs / ours for theirs, ours in zip(self.milliseconds, milliseconds_of_ours)]
+        return {
+            "ms_a_step": milliseconds,
+            "ms_of_each_round": self.milliseconds,
+            "images_a_second": 1000 * batch_size / milliseconds,
+            "seconds_an_epoch": IMAGES // batch_size * milliseconds / 1000,
+            "gflop_a_step": flops and flops / 1e9,
+            "share_of_peak": flops and flops / 1e6 / milliseconds / peak,
+            "peak_mb": self.ask("memory"),
+            "times_ours": statistics.median(ratios),
+        }
+
+    def close(self):
+        """End the process."""
+        self.pipe.send(("end",))
+        self.process.join()
+
+
+def serve(name, batch_size, pipe):
+    """Be a contestant: answer the words that come through the pipe."""
+    import contestants
+
+    if name == "ours_bfloat16":
+        run = contestants.ours(batch_size, "bfloat16")
+    else:
+        run = getattr(contestants, name)(batch_size)
+    while True:
+        word, *rest = pipe.recv()
+        if word == "steps":
+            start = time.perf_counter()
+            run(*rest)
+            pipe.send(time.perf_counter() - start)
+        elif word == "flops":
+            pipe.send(run.flops() if hasattr(run, "flops") else None)
+        elif word == "memory":
+            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        elif word == "peak":
+            pipe.send(contestants.matmul_gflops())
+        else:
+            return
+
+
+def measure_host_work():
+    """Seconds that the end of an epoch takes: all of it, and the part before the next step."""
+    script = """
+import json, time
+import numpy as np
+import data, runs
+from config import TrainSettings
+from dcgan import DCGAN
+from record import Record
+settings = TrainSettings(batch_size=8, checkpoints_dir="c", samples_dir="s")
+gan = DCGAN(settings, np.zeros((8, 28, 28), np.uint8))
+with runs.Run(settings) as run:
+    record = Record(run, gan)
+    gan.train_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32))
+    whole, stalls = [], []
+    for epoch in range(1, 31):
+        start, record.seconds = time.perf_counter(), 1.0
+        record.end_epoch(epoch, 1)
+        gan.step.assign_add(1)
+        stalls.append(time.perf_counter() - start)
+        record.wait()
+        whole.append(time.perf_counter() - start)
+print(json.dumps({"end_of_epoch": float(np.median(whole)), "stalls": float(np.median(stalls))}))
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-c", script]
+        finished = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def measure_workers(count):
+    """Images per second of the training command on this machine, shared by some workers."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
+            np.savez(f"{folder}/part.npz", x_train=arrays["x_train"][: 256 * 20])
+        words = ["--data", f"{folder}/part.npz", "--epochs", "3", "--strategy"]
+        words += ["multi_worker" if count > 1 else "one"]
+        addresses = [f"127.0.0.1:{4700 + os.getpid() % 1000 + index}" for index in range(count)]
+        processes = []
+        for index in range(count):
+            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment = os.environ | ({"TF_CONFIG": json.dumps(task)} if count > 1 else {})
+            command = [sys.executable, str(REPOSITORY / "train_dcgan.py"), *words]
+            processes.append(
+                subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+            )
+        for process in processes:
+            if process.wait():
+                raise RuntimeError("a worker failed")
+        history = np.genfromtxt(f"{folder}/samples/digits/history.csv", delimiter=",", names=True)
+    return float(np.median(history["images_per_second"][1:]))
+
+
+if __name__ == "__main__":
+    main()

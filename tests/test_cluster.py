@@ -1,0 +1,137 @@
+"""Several workers: how they are described, and that they train the run of one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, one_line, roots, run_script
+
+WORDS = ["--batch_size", "40", "--deterministic", "--run", "small"]
+
+
+def free_ports(count):
+    """Ports that nothing listens on."""
+    with_sockets = [socket.socket() for _ in range(count)]
+    for each in with_sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in with_sockets]
+    for each in with_sockets:
+        each.close()
+    return ports
+
+
+def tf_config(ports, index):
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+
+def start_workers(folder, data_path, *words):
+    """Two processes that train one run inside `folder`, the chief first."""
+    ports = free_ports(2)
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
+    command = [*map(str, command), *roots(folder), *words]
+    return [
+        subprocess.Popen(
+            command,
+            env=os.environ | {"TF_CONFIG": tf_config(ports, index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[]",
+        "{}",
+        '{"cluster": {"worker": ["localhost:4000"]}}',
+        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["localhost:99999"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_bad_tf_config_is_refused_in_one_line(tmp_path, data_path, text):
+    words = ["--data", data_path, *WORDS, *roots(tmp_path)]
+    finished = run_script("train_dcgan.py", *words, env=os.environ | {"TF_CONFIG": text})
+    assert finished.returncode == 2
+    assert "TF_CONFIG" in one_line(finished.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_is_refused(tmp_path, data_path):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        text = tf_config([taken.getsockname()[1]], 0)
+        words = ["--data", data_path, *WORDS, *roots(tmp_path)]
+        finished = run_script("train_dcgan.py", *words, env=os.environ | {"TF_CONFIG": text})
+    assert finished.returncode == 2
+    assert "cannot listen on port" in one_line(finished.stderr)
+
+
+def test_multi_worker_needs_a_cluster(tmp_path, data_path):
+    words = ["--data", data_path, *WORDS, *roots(tmp_path), "--strategy", "multi_worker"]
+    finished = run_script("train_dcgan.py", *words)
+    assert finished.returncode == 2
+    assert "TF_CONFIG" in one_line(finished.stderr)
+
+
+def test_mirrored_on_one_device_says_so_and_goes_on(tmp_path, data_path):
+    words = ["--data", data_path, *WORDS, *roots(tmp_path), "--strategy", "mirrored"]
+    finished = run_script("train_dcgan.py", *words, "--epochs", 1)
+    assert finished.returncode == 0
+    assert "only one device" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["--batch_size", "41"], "does not divide"), (["--compile", "on"], "--compile on")],
+)
+def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason):
+    for process in start_workers(tmp_path, data_path, *words):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert reason in one_line(err)
+
+
+def test_two_workers_train_the_run_of_one(tmp_path, data_path):
+    grids = []
+    for process in start_workers(tmp_path / "two", data_path, "--epochs", "2"):
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    words = ["--data", data_path, *WORDS, "--epochs", 2, *roots(tmp_path / "one")]
+    assert run_script("train_dcgan.py", *words).returncode == 0
+    for folder in ("one", "two"):
+        path = tmp_path / f"{folder}.npz"
+        words = ["--num_samples", 100, "--output", path, *roots(tmp_path / folder)]
+        assert run_script("generate_digits.py", *words).returncode == 0
+        with np.load(path) as arrays:
+            grids.append(arrays["images"].astype(int))
+    assert np.abs(grids[0] - grids[1]).mean() < 0.5
+    assert grids[0].std() > 10
+
+
+def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(tmp_path, data_path):
+    chief, worker = start_workers(tmp_path, data_path, "--epochs", "5000")
+    while not chief.stdout.readline().startswith("epoch 2/"):
+        assert chief.poll() is None, chief.stderr.read()
+    worker.kill()
+    worker.communicate()
+    _, err = chief.communicate(timeout=120)
+    assert chief.returncode == 2
+    assert "another worker was lost" in err.strip().splitlines()[-1]
+    assert "Traceback" not in err
+    epochs = len(list((tmp_path / "samples" / "small").glob("epoch-*.png"))) + 1
+    words = ["--data", data_path, *WORDS, *roots(tmp_path), "--epochs", epochs]
+    alone = run_script("train_dcgan.py", *words)
+    assert alone.returncode == 0 and "continued after epoch" in alone.stdout
