@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import shutil
 import signal
 import sys
 import time
@@ -16,6 +15,9 @@ import data
 import runs
 from config import TrainSettings, UserError, command, quiet_start
 from record import Record, diverged
+
+# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
+NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def main(argv=None):
@@ -74,7 +76,7 @@ def introduction(trainer, devices):
         f"{max(0, settings.epochs * steps - done):,} to go",
         f"  writes  {writes}",
     ]
-    if devices.startswith("the CPU") and (shutil.which("nvidia-smi") or os.path.exists("/dev/dxg")):
+    if devices.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
             "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to mend it: "
             "pip install -r requirements-gpu.txt"
