@@ -8,7 +8,6 @@ mistyped flag answer at once.
 import argparse
 import contextlib
 import dataclasses
-import math
 import os
 import re
 import sys
@@ -36,14 +35,10 @@ def between(low, high):
     return check
 
 
-def fraction(low, high):
-    """Check for a finite number above low and up to high (from 0 where low is 0 and may stay)."""
-
-    def check(value):
-        if not (math.isfinite(value) and low < value <= high):
-            return f"must be a number above {low} and up to {high}"
-
-    return check
+def step_size(value):
+    """Check for a finite number above 0 and up to 1."""
+    if not 0 < value <= 1:
+        return "must be a number above 0 and up to 1"
 
 
 def share(value):
@@ -112,7 +107,7 @@ class TrainSettings(Settings):
     run: str = knob("digits", "name of the run", run_name)
     epochs: int = knob(100, "train until this many passes over the images", between(1, 10**6))
     batch_size: int = knob(256, "images a step", between(2, 10**6), True)
-    learning_rate: float = knob(1e-4, "Adam's step size, both players", fraction(0, 1), True)
+    learning_rate: float = knob(1e-4, "Adam's step size, both players", step_size, True)
     beta_1: float = knob(0.0, "Adam's decay of the first moment", share, True)
     beta_2: float = knob(0.99, "Adam's decay of the second moment", share, True)
     noise_dim: int = knob(200, "length of the generator's input", between(1, 10**4), True)

@@ -22,7 +22,7 @@ TIMES = ("seconds", "images_per_second")  # all that may differ
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the moments to kill at")
     options = parser.parse_args()
     moments = random.Random(options.seed)

@@ -1,14 +1,23 @@
 """The training command from end to end, on a few hundred real digits."""
 
 import csv
+import fcntl
+import itertools
 import json
+import os
+import pty
 import shutil
+import struct
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
-from conftest import one_line, roots, run_script, train
+from conftest import REPOSITORY, one_line, roots, run_script, train
 
 import images
+import record
 import runs
 
 
@@ -115,6 +124,34 @@ def test_a_log_gets_one_line_an_epoch(tmp_path, data_path):
     lines = [line for line in finished.stdout.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2 and "images/s" in lines[1] and "epoch 2/2" in lines[1]
     assert finished.stderr == "" and "\r" not in finished.stdout
+
+
+def test_a_terminal_gets_a_progress_bar(tmp_path, data_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    words = ["--data", data_path, "--batch_size", 40, "--epochs", 1, *roots(tmp_path)]
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=theirs)
+    out, _ = process.communicate(timeout=120)
+    os.close(theirs)
+    bar = os.read(ours, 1 << 16).decode()
+    for part in ("epoch 1/1", "100%", "images/s", "left", "generator", "discriminator"):
+        assert part in bar
+    assert b"epoch 1/1" not in out
+
+
+def test_save_every_counts_epochs(tmp_path, data_path):
+    assert train(tmp_path, data_path, "--epochs", "3", "--save_every", "2") == 0
+    assert states(tmp_path) == ["state-000000010.npz", "state-000000015.npz"]
+
+
+def test_save_every_counts_minutes_within_an_epoch(tmp_path, data_path, monkeypatch):
+    assert train(tmp_path / "quick", data_path, "--epochs", "2", "--save_every", "10m") == 0
+    assert states(tmp_path / "quick") == ["state-000000010.npz"]  # the end is always saved
+    minutes = itertools.count(0, 120)
+    monkeypatch.setattr(record.time, "monotonic", lambda: next(minutes))
+    assert train(tmp_path / "slow", data_path, "--epochs", "1", "--save_every", "1m") == 0
+    assert "state-000000001.npz" in states(tmp_path / "slow")
 
 
 def test_history_columns_are_the_file_s(small_run):
