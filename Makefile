@@ -26,7 +26,7 @@ lint: .venv/ready-dev
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Digitgen needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
 .venv/ready: requirements.txt requirements-gpu.txt | .venv/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -r $(REQUIREMENTS)

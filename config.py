@@ -41,10 +41,16 @@ def step_size(value):
         return "must be a number above 0 and up to 1"
 
 
-def share(value):
+def below_one(value):
     """Check for a number from 0 up to, but not including, 1."""
     if not 0 <= value < 1:
         return "must be a number from 0 up to, but not including, 1"
+
+
+def dropout_rate(value):
+    """Check for a number from 0 to 0.99."""
+    if not 0 <= value <= 0.99:
+        return "must be a number from 0 to 0.99"
 
 
 def one_of(*choices):
@@ -61,6 +67,13 @@ def run_name(value):
     """Check for a name that is a plain folder name, never a path."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
         return "must be a plain name (letters, digits, '.', '_', '-'), not a path"
+
+
+def new_run_name(value):
+    """Check for a run's name that is not kept for something else."""
+    if value == PRETRAINED or re.search(r"\.old-[0-9]+$", value):
+        return "names a finished run, which is only for drawing; give another name"
+    return run_name(value)
 
 
 def optional_run_name(value):
@@ -104,15 +117,17 @@ class Settings:
 class TrainSettings(Settings):
     """Train a DCGAN on MNIST. The same command again continues where the run stood."""
 
-    run: str = knob("digits", "name of the run", run_name)
+    run: str = knob("digits", "name of the run", new_run_name)
     epochs: int = knob(100, "train until this many passes over the images", between(1, 10**6))
     batch_size: int = knob(256, "images a step", between(2, 10**6), True)
     learning_rate: float = knob(1e-4, "Adam's step size, both players", step_size, True)
-    beta_1: float = knob(0.0, "Adam's decay of the first moment", share, True)
-    beta_2: float = knob(0.99, "Adam's decay of the second moment", share, True)
+    beta_1: float = knob(0.0, "Adam's decay of the first moment", below_one, True)
+    beta_2: float = knob(0.99, "Adam's decay of the second moment", below_one, True)
     noise_dim: int = knob(200, "length of the generator's input", between(1, 10**4), True)
-    dropout: float = knob(0.1, "the discriminator's dropout rate", share, True)
-    ema_decay: float = knob(0.999, "averaging of the generator over steps", share, True)
+    dropout: float = knob(
+        0.1, "the discriminator's dropout rate, in steps of 1/256", dropout_rate, True
+    )
+    ema_decay: float = knob(0.999, "averaging of the generator over steps", below_one, True)
     seed: int = knob(
         0, "names the run's noise, weights and data order", between(0, 2**31 - 1), True
     )
@@ -133,7 +148,7 @@ class TrainSettings(Settings):
         one_of("auto", "one", "mirrored", "multi_worker"),
     )
     deterministic: bool = knob(False, "the same bits in every process, a little slower", None, True)
-    fresh: bool = knob(False, "start over; the old run is set aside as NAME.old")
+    fresh: bool = knob(False, "start over; the old run is set aside as NAME.old-1")
     checkpoints_dir: str = knob("checkpoints", "where runs are kept", some_path)
     samples_dir: str = knob("samples", "where pictures are written", some_path)
 
@@ -192,6 +207,11 @@ def command(settings_class, function, argv=None):
         return function(parse(settings_class, argv)) or 0
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{Path(sys.argv[0]).name}: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -3,7 +3,10 @@
 Goodfellow et al. 2014, with the non-saturating generator loss.
 """
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models import (
@@ -82,6 +85,7 @@ class DCGAN:
     def __init__(self, settings, images, strategy=None, compiled=False):
         self.settings, self.noise_dim = settings, settings.noise_dim
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.is_cluster = isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
             keras.config.set_dtype_policy(POLICIES[settings.precision])
@@ -92,9 +96,12 @@ class DCGAN:
             self.averaged_generator.set_weights(self.generator.get_weights())
             self.generator_adam = self.build_adam(self.generator)
             self.discriminator_adam = self.build_adam(self.discriminator)
-            self.step = tf.Variable(0, dtype=tf.int64)
             self.sums = tf.Variable(tf.zeros([4]))  # of what a step returns, over this epoch
-        self.images = copy_to_each_device(images[..., None], self.strategy)
+        with tf.device("CPU:0"):  # where batches are chosen and noise gets its key
+            self.step = tf.Variable(0, dtype=tf.int64)
+        # TensorFlow gathers no bytes on a GPU, but words of eight.
+        words = images.reshape(len(images), -1).view(np.int64)
+        self.words = copy_to_each_device(words, self.strategy)
         self.draw = build_drawing(self.averaged_generator)
         self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
 
@@ -114,7 +121,7 @@ class DCGAN:
             batch = order[self.step % tf.shape(order, tf.int64)[0]]
             # Drawn out here, because XLA makes other normal numbers from the same key.
             z = noise(TRAINING, self.settings.seed, self.step, [len(batch), self.noise_dim])
-            means = self.strategy.run(self.replica_step, (self.images, batch, z, self.step.value()))
+            means = self.strategy.run(self.replica_step, (self.words, batch, z, self.step.value()))
             self.sums.assign_add(self.strategy.reduce("MEAN", means, axis=None))
             self.step.assign_add(1)
             self.average_generator()
@@ -134,7 +141,7 @@ class DCGAN:
 
     def agree(self, numbers):
         """The largest of each of several whole numbers over all replicas."""
-        if self.strategy.num_replicas_in_sync == 1:
+        if not self.is_cluster:
             return numbers
         return self.largest(tf.constant(numbers)).numpy().tolist()
 
@@ -146,7 +153,7 @@ class DCGAN:
 
     def share_state(self):
         """Give every worker of a cluster the first one's training state."""
-        if self.strategy.num_replicas_in_sync > 1:
+        if self.is_cluster:
             self.take_first_replica()
 
     @tf.function
@@ -161,13 +168,14 @@ class DCGAN:
             values = self.strategy.run(of_first, (variable,))
             variable.assign(self.strategy.reduce("SUM", values, axis=None))
 
-    def train_replica(self, images, batch, z, step):
-        """This replica's share of a step of both players, on images[batch (n,)] and noise z.
+    def train_replica(self, words, batch, z, step):
+        """This replica's share of a step of both players, on images `batch` (n,) and noise z.
 
         Returns float32 (4,): both losses (generator's first), mean verdict on real and on fake.
         """
         batch, z = share(batch), share(z)
-        real = tf.cast(tf.gather(images, batch), tf.float32) / 127.5 - 1
+        pixels = tf.reshape(tf.bitcast(tf.gather(words, batch), tf.uint8), [-1, 28, 28, 1])
+        real = tf.cast(pixels, tf.float32) / 127.5 - 1
         self.discriminator.get_layer("dropout").key = key(DROPOUT, self.settings.seed, step)
         with tf.GradientTape() as generator_tape:
             fake = self.generator(z, training=True)
@@ -219,8 +227,8 @@ class DCGAN:
         return named | {"step": self.step, "sums": self.sums}
 
     def num_bytes(self):
-        """Size of the training state."""
-        return sum(variable.numpy().nbytes for variable in self.variables().values())
+        """About the size of the training state."""
+        return sum(4 * math.prod(variable.shape) for variable in self.variables().values())
 
     def state(self):
         """The training state as named arrays."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 import tensorflow as tf
 
@@ -19,12 +20,23 @@ def prepare(settings):
     rewriting, whose order varies from process to process, is switched off as well. Raises
     UserError when the cluster does not come together or the settings do not fit the strategy.
     """
-    for gpu in tf.config.list_physical_devices("GPU"):
+    strategy_name, resolver = settings.strategy, None
+    if strategy_name == "multi_worker" or (strategy_name == "auto" and "TF_CONFIG" in os.environ):
+        resolver = find_cluster()  # under Slurm it says which GPUs are ours, so before we look
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    strategy = choose_strategy(settings.strategy)
+    if resolver:
+        strategy = join_cluster(resolver)
+    elif strategy_name in ("auto", "mirrored") and len(gpus) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    else:
+        if strategy_name == "mirrored":
+            print("--strategy mirrored: there is only one device here, going on with that one")
+        strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
         raise UserError(
@@ -36,28 +48,24 @@ def prepare(settings):
     return strategy
 
 
-def choose_strategy(name):
-    """The tf.distribute strategy called one, mirrored, multi_worker or, by what there is, auto."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        name = "multi_worker" if "TF_CONFIG" in os.environ else "mirrored" if gpus[1:] else "one"
-    if name == "mirrored" and not gpus[1:]:
-        print("--strategy mirrored: there is only one device here, going on with that one")
-        name = "one"
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    if name == "multi_worker":
-        return join_cluster()
-    return tf.distribute.get_strategy()  # TensorFlow's own, for one device
-
-
-def join_cluster():
-    """The strategy of the cluster that TF_CONFIG, or else Slurm, describes."""
+def find_cluster():
+    """The resolver of the cluster that TF_CONFIG, or else Slurm, describes."""
+    resolvers = tf.distribute.cluster_resolver
+    if "TF_CONFIG" in os.environ:
+        return resolvers.TFConfigClusterResolver()
+    # Without NVIDIA's tools it cannot count the GPUs itself.
+    no_gpu = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
     try:
-        if "TF_CONFIG" in os.environ:
-            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        else:
-            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+        return resolvers.SlurmClusterResolver(**({} if shutil.which("nvidia-smi") else no_gpu))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise UserError(f"Slurm's variables describe no cluster: {error}") from error
+
+
+def join_cluster(resolver):
+    """The strategy of a cluster, once all its workers are there."""
+    workers = resolver.cluster_spec().num_tasks("worker")
+    print(f"Joining the cluster of {workers} workers", flush=True)
+    try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -80,7 +88,8 @@ def lost_worker_explained(strategy):
 
 def use_xla(settings, strategy):
     """Whether to compile the step with XLA: it pays on one GPU, and not on a CPU."""
-    one_gpu = strategy.num_replicas_in_sync == 1 and tf.config.list_physical_devices("GPU")
+    alone = strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None
+    one_gpu = alone and tf.config.list_physical_devices("GPU")
     return settings.compile == "on" or (settings.compile == "auto" and bool(one_gpu))
 
 

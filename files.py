@@ -42,6 +42,15 @@ def replacing(path):
         raise unwritable(path, error) from error
 
 
+def check_writable(folder):
+    """Make a folder, and raise UserError unless files can be written in it."""
+    make_folder(folder)
+    probe = Path(folder) / ".probe"
+    with replacing(probe):
+        pass
+    probe.unlink()
+
+
 def remove_partial_files(*folders):
     """Remove what a killed process was writing in these folders."""
     for folder in folders:
@@ -71,7 +80,7 @@ def unwritable(path, error):
     """The UserError for a file or folder that cannot be written."""
     mend = "give a folder that you may write to"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        mend = "make room and give the same command again; what was there before is whole"
+        mend = "make room there; what was written before is whole"
     return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")
 
 

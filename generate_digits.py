@@ -57,8 +57,7 @@ def output_path(settings, run_name):
         raise UserError(
             f"--num_samples: a PNG takes up to {LARGEST_GRID:,}; --output a .npz for more"
         )
-    with files.replacing(path.with_name(f".{path.name}.probe")) as _:
-        pass
+    files.check_writable(path.parent)
     return path
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,12 +18,11 @@ GRID_DIGITS = 100  # digits 0 to 99 of the run's seed, the same in every grid
 GIF_FRAMES = 100  # at most
 
 
-def diverged(step, what):
+def diverged(where, what):
     """The UserError for numbers that are no longer finite."""
     return UserError(
-        f"step {step:,}: no longer finite: {what}. Nothing of it was saved: the same command goes "
-        "on from the last checkpoint; if it happens again, begin another --run with a lower "
-        "--learning_rate"
+        f"{where}: no longer finite: {what}; nothing of it was saved over a good checkpoint. Go on "
+        "from that one or, if it happens again, begin another --run with a lower --learning_rate"
     )
 
 
@@ -45,10 +45,16 @@ class Record:
             rows = arrays.pop("history").tolist()
             self.history = [[int(epoch), int(step), *rest] for epoch, step, *rest in rows]
             self.seconds = float(arrays.pop("seconds"))
-            check_finite(int(arrays["step"]), arrays)
+            check_finite(arrays, f"{run.folder}: its newest checkpoint")
             gan.load_state(arrays)
             run.save_generator(gan.snapshot())  # in case the run was killed before it could
         self.logs = open_tensorboard(run.samples / "logs")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.thread.shutdown()  # nothing is written once the run's lock is given back
 
     def end_epoch(self, epoch, steps):
         """Note the epoch's numbers; have its pictures written, and its state if it is time."""
@@ -59,9 +65,8 @@ class Record:
         digits = None
         if epoch % self.settings.sample_every == 0 or epoch == self.settings.epochs:
             digits = np.concatenate([*self.gan.draw(GRID_DIGITS, self.settings.seed)])
-        self.write(self.write_pictures, list(self.history), digits)
-        if self.is_time_to_save(epoch):
-            self.save()
+        state = self.copy_state() if self.is_time_to_save(epoch) else None
+        self.write(self.write_epoch, list(self.history), digits, state)
 
     def is_time_to_save(self, epoch=None):
         """Whether --save_every has passed: minutes at any time, epochs at the end of one."""
@@ -73,11 +78,14 @@ class Record:
         return epoch is not None and epoch % int(every) == 0
 
     def save(self):
-        """Have the generator snapshot and the training state written."""
-        history = np.array(self.history).reshape(-1, len(runs.COLUMNS))
-        state = self.gan.state() | {"history": history, "seconds": np.array(self.seconds)}
-        self.write(self.write_state, self.gan.steps_done, state, self.gan.snapshot())
+        """Have the training state and the generator snapshot written."""
+        self.write(self.write_state, self.copy_state())
+
+    def copy_state(self):
+        """All that resuming needs, as named arrays."""
         self.saved = time.monotonic()
+        history = np.array(self.history).reshape(-1, len(runs.COLUMNS))
+        return self.gan.state() | {"history": history, "seconds": np.array(self.seconds)}
 
     def write(self, work, *arguments):
         """Have the thread do some writing, in turn; raises what the writing before it raised."""
@@ -89,6 +97,14 @@ class Record:
         writing, self.writing = self.writing, None
         if writing:
             writing.result()
+
+    def write_epoch(self, history, digits, state):
+        """Write an epoch's pictures and, even if they cannot be written, its state."""
+        try:
+            self.write_pictures(history, digits)
+        finally:
+            if state:
+                self.write_state(state)
 
     def write_pictures(self, history, digits):
         """Write the grid of an epoch, if it has one, the curves, the history and the logs."""
@@ -104,26 +120,29 @@ class Record:
         if self.logs:
             log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
 
-    def write_state(self, step, state, snapshot):
+    def write_state(self, state):
         """Write the training state, then the generator snapshot; raises UserError if not finite."""
-        check_finite(step, state)
+        step = int(state["step"])
+        check_finite(state, f"step {step:,}")
+        prefix = "averaged_generator/"
+        names = [name for name in state if name.startswith(prefix)]
         self.run.save_state(step, state)
-        self.run.save_generator(snapshot)
+        self.run.save_generator({name.removeprefix(prefix): state[name] for name in names})
 
     def save_gif(self):
         """Write the grids as one animation."""
         grids = sorted(self.run.samples.glob("epoch-*.png"))
         if grids:
-            chosen = grids[:: -(-len(grids) // GIF_FRAMES)]
+            chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             with files.replacing(self.run.samples / "training.gif") as file:
                 images.save_gif(file, [images.load_png(path) for path in chosen])
 
 
-def check_finite(step, state):
+def check_finite(state, where):
     """Raise UserError, naming them, if arrays of a training state hold NaN or infinity."""
     bad = [name for name, array in state.items() if not np.isfinite(array).all()]
     if bad:
-        raise diverged(step, ", ".join(bad[:3]))
+        raise diverged(where, ", ".join(bad[:3]))
 
 
 def open_tensorboard(folder):

@@ -10,12 +10,13 @@ A file that is there is whole, and a training state is used only if it is what i
 """
 
 import csv
-import dataclasses
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from config import PRETRAINED, UserError
-from files import make_folder, read_npz, remove_partial_files, replacing, unwritable
+from files import check_writable, make_folder, read_npz, remove_partial_files, replacing, unwritable
 
 STATES_KEPT = 3
 COLUMNS = (
@@ -48,33 +49,36 @@ class Run:
         self.lock = None
 
     def __enter__(self):
-        if self.settings.run == PRETRAINED:
-            raise UserError(f"--run {PRETRAINED} is the generator that ships; choose another name")
         make_folder(self.folder)
         self.lock = take_lock(self.folder / "lock")
-        if self.settings.fresh:
-            self.lock = self.set_aside()
-        make_folder(self.samples)
+        if self.settings.fresh and self.is_begun():
+            self.set_aside()
+        for folder in (self.folder, self.samples):
+            check_writable(folder)
         remove_partial_files(self.folder, self.samples)
         return self
 
     def __exit__(self, *_):
         self.lock.close()
 
+    def is_begun(self):
+        """Whether there is anything to go on from, or to draw with."""
+        return bool(self.states()) or (self.folder / "generator.npz").exists()
+
     def set_aside(self):
-        """Rename the run's folders to <run>.old, replacing an older one; returns the new lock."""
-        for folder in (self.folder, self.samples):
-            old = folder.with_name(folder.name + ".old")
-            try:
-                if old.exists():
-                    shutil.rmtree(old)
-                if folder.exists():
-                    os.rename(folder, old)
-            except OSError as error:
-                raise unwritable(old, error) from error
+        """Rename the run's folders to the first <run>.old-1, -2, ... that is free; never delete."""
+        folders = (self.folder, self.samples)
+        for number in itertools.count(1):
+            olds = [folder.with_name(f"{folder.name}.old-{number}") for folder in folders]
+            if not any(old.exists() for old in olds):
+                break
+        for folder, old in zip(folders, olds):
+            if folder.exists():
+                os.rename(folder, old)
+        print(f"Set the old run aside as {olds[0]}")
         make_folder(self.folder)
         self.lock.close()
-        return take_lock(self.folder / "lock")
+        self.lock = take_lock(self.folder / "lock")
 
     def check_settings(self, identity):
         """Write the run's identity, or compare it with the one that the run began with.
@@ -82,12 +86,9 @@ class Run:
         `identity` maps names to JSON values. Raises UserError naming what differs.
         """
         path = self.folder / "settings.json"
-        if not path.exists():
-            if self.states() or (self.folder / "generator.npz").exists():
-                raise UserError(f"{path}: is missing, so the run cannot go on; --fresh starts over")
-            document = {"run": identity, "all": dataclasses.asdict(self.settings)}
+        if not self.is_begun():
             with replacing(path) as file:
-                file.write(json.dumps(document, indent=2).encode() + b"\n")
+                file.write(json.dumps({"run": identity}, indent=2).encode() + b"\n")
             return
         before = load_settings(self.folder)["run"]
         differing = [
@@ -107,7 +108,8 @@ class Run:
 
     def check_room(self, bytes_a_state):
         """Raise UserError unless the disk has room for the states that will be kept."""
-        needed = int((STATES_KEPT + 1 - len(self.states())) * bytes_a_state * 1.1)
+        states = max(1, STATES_KEPT + 1 - len(self.states()))
+        needed = int(states * bytes_a_state * 1.1)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise UserError(
@@ -164,19 +166,20 @@ class Run:
 
 def take_lock(path):
     """An open, locked file, which the system unlocks when the process ends in whatever way."""
-    try:
-        file = open(path, "a+")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise UserError(
-            f"{path.parent}: another process is training this run; wait for it, stop it, "
-            "or give another --run name"
-        ) from error
-    return file
+    while True:
+        try:
+            file = open(path, "a")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+            file.close()  # it was set aside in between
+        except BlockingIOError as error:
+            raise UserError(
+                f"{path.parent}: another process is training this run; wait for it, stop it, "
+                "or give another --run name"
+            ) from error
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 def checksum_path(path):
@@ -201,8 +204,6 @@ def load_settings(folder):
         document = json.loads(path.read_text())
         if isinstance(document["run"], dict):
             return document
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; is the run's name right?") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read as a run's settings ({error})") from error
     raise UserError(f"{path}: cannot be read as a run's settings")
@@ -225,7 +226,7 @@ def find_run(settings, repository):
     snapshots = [
         path
         for path in root.glob("*/generator.npz")
-        if path.parent.name != PRETRAINED and not path.parent.name.endswith(".old")
+        if path.parent.name != PRETRAINED and not re.search(r"\.old-[0-9]+$", path.parent.name)
     ]
     if snapshots:
         return max(snapshots, key=lambda path: path.stat().st_mtime).parent

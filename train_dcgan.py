@@ -1,6 +1,8 @@
 """Train a DCGAN on MNIST: `python train_dcgan.py`. The same command continues where it stood."""
 
 import contextlib
+import hashlib
+import json
 import math
 import os
 import signal
@@ -34,30 +36,49 @@ def train(settings):
             f"{settings.data}; give a smaller one"
         )
     chief = cluster.is_chief(settings.strategy)
-    with runs.Run(settings) if chief else contextlib.nullcontext() as run:
-        if chief:
-            run.check_settings(settings.identity() | {"images": data.digest(pixels)})
-        with quiet_start():
-            # TensorFlow takes seconds to import: only now that the settings are known to be good.
-            import devices
-            from dcgan import DCGAN
+    with quiet_start():
+        # TensorFlow takes seconds to import: only now that the settings are known to be good.
+        import devices
+        from dcgan import DCGAN
 
-            strategy = devices.prepare(settings)
-            gan = DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
-        record = Record(run, gan) if chief else None
+        strategy = devices.prepare(settings)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(devices.lost_worker_explained(strategy))
+        identity = settings.identity() | {"images": data.digest(pixels)}
+        run = record = None
+        if chief:
+            run = stack.enter_context(runs.Run(settings))
+            run.check_settings(identity)
+        gan = DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
+        if chief:
+            record = stack.enter_context(Record(run, gan))
+        check_agreement(gan, identity | {"epochs": settings.epochs})
+        gan.share_state()
         trainer = Trainer(settings, gan, len(pixels), record)
         print(introduction(trainer, devices.describe(strategy)), flush=True)
-        with Interruption() as interruption, devices.lost_worker_explained(strategy):
-            trainer.train(interruption)
-        if interruption.number:
-            print(f"Stopped and saved at step {gan.steps_done:,}. The same command continues.")
-            return 128 + interruption.number
+        with Interruption() as interruption:
+            stopped_by = trainer.train(interruption)
+        if stopped_by:
+            same = "same command without --fresh" if settings.fresh else "same command"
+            print(f"Stopped and saved at step {gan.steps_done:,}. The {same} continues.")
+            return 128 + stopped_by
         print(f"Done: {gan.steps_done // trainer.steps} epochs.")
         if record:
             record.save_gif()
             print(f"Pictures are in {run.samples}; to draw digits:")
             print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
+
+
+def check_agreement(gan, settings):
+    """Raise UserError, in every worker of a cluster, unless all have the same settings."""
+    text = json.dumps(settings, sort_keys=True).encode()
+    mark = int.from_bytes(hashlib.sha256(text).digest()[:3])
+    if gan.agree([mark, -mark]) != [mark, -mark]:
+        raise UserError(
+            "the workers of this cluster were given different settings or images; start all of "
+            "them with the same command"
+        )
 
 
 def introduction(trainer, devices):
@@ -92,10 +113,9 @@ class Trainer:
         self.num_images = num_images
         self.steps = num_images // settings.batch_size  # an epoch
         self.pace = 1  # steps that take about a second
-        gan.share_state()
 
     def train(self, interruption):
-        """Train to the last epoch, or until interrupted; whatever was trained is saved."""
+        """Train to the last epoch, or until a signal, whose number it returns; all is saved."""
         done, images_a_step = self.gan.steps_done, self.settings.batch_size
         with tqdm(
             total=self.settings.epochs * self.steps * images_a_step,
@@ -107,46 +127,60 @@ class Trainer:
         ) as bar:
             for epoch in range(done // self.steps, self.settings.epochs):
                 bar.set_description(f"epoch {epoch + 1}/{self.settings.epochs}")
-                seconds = self.train_epoch(epoch, bar, interruption)
-                if self.record:
-                    self.record.seconds = seconds
-                if interruption.number:
-                    break
-                if self.record:
-                    self.record.end_epoch(epoch + 1, self.steps)
-                    if bar.disable:
-                        print(report(self.record.history[-1], self.settings.epochs), flush=True)
-                self.gan.start_epoch()
+                stopped_by = self.train_epoch(epoch, bar, interruption)
+                if stopped_by:
+                    self.save_at_last()
+                    return stopped_by
+                self.end_epoch(epoch + 1)
         if self.record:
-            if interruption.number:
-                self.record.save()
             self.record.wait()
+        return 0
 
     def train_epoch(self, epoch, bar, interruption):
-        """Take the epoch's remaining steps, about a second's worth a call; returns its seconds."""
+        """Take the epoch's remaining steps, about a second's worth a call.
+
+        Returns the number of the signal that stopped it, which all workers obey together, or 0.
+        """
         seed, batch_size = self.settings.seed, self.settings.batch_size
         order = data.epoch_order(self.num_images, batch_size, seed, epoch)
-        seconds = self.record.seconds if self.record else 0.0
         while left := (epoch + 1) * self.steps - self.gan.steps_done:
-            count, interruption.number = self.gan.agree([self.pace, interruption.number])
-            if interruption.number:
-                break
+            count, stopped_by = self.gan.agree([self.pace, interruption.number])
+            if stopped_by:
+                return stopped_by
             start, count = time.perf_counter(), min(left, count)
             self.gan.train_steps(order, np.array(count, np.int32))
-            means = self.gan.means(self.steps)
+            g_loss, d_loss, *_ = means = self.gan.means(self.steps)
             if not all(map(math.isfinite, means)):
-                raise diverged(self.gan.steps_done, "the losses")
+                raise diverged(f"step {self.gan.steps_done:,}", "the losses")
             elapsed = time.perf_counter() - start
-            seconds += elapsed
             self.pace = max(1, round(count / elapsed))
-            bar.set_postfix_str(
-                f"generator {means[0]:.2f}, discriminator {means[1]:.2f}", refresh=False
-            )
+            bar.set_postfix_str(f"generator {g_loss:.2f}, discriminator {d_loss:.2f}", False)
             bar.update(count * batch_size)
-            if self.record and self.record.is_time_to_save():
-                self.record.seconds = seconds
-                self.record.save()
-        return seconds
+            if self.record:
+                self.record.seconds += elapsed
+                if left > count and self.record.is_time_to_save():
+                    self.record.save()
+        return 0
+
+    def end_epoch(self, epoch):
+        """Have the epoch's results shown and kept."""
+        if not self.record:
+            self.gan.start_epoch()
+            return
+        try:
+            self.record.end_epoch(epoch, self.steps)
+        except UserError:  # of the epoch before; its pictures must not cost this one
+            with contextlib.suppress(UserError):
+                self.save_at_last()
+            raise
+        if not (sys.stdout.isatty() and sys.stderr.isatty()):
+            print(report(self.record.history[-1], self.settings.epochs), flush=True)
+
+    def save_at_last(self):
+        """Save, and return when that is on the disk."""
+        if self.record:
+            self.record.save()
+            self.record.wait()
 
 
 def report(row, epochs):

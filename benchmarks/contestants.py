@@ -86,7 +86,7 @@ def ours(batch_size, precision="float32"):
 
     run.flops = lambda: count_flops(
         gan.replica_step.get_concrete_function(
-            gan.images,
+            gan.words,
             tf.TensorSpec([batch_size], tf.int32),
             tf.TensorSpec([batch_size, settings.noise_dim], tf.float32),
             tf.TensorSpec([], tf.int64),

@@ -43,6 +43,8 @@ def test_each_field_is_a_flag_with_help(settings_class):
         ["--beta_1", "1"],
         ["--beta_1", "nan"],
         ["--dropout", "-0.1"],
+        ["--dropout", "0.999"],
+        ["--dropout", "nan"],
         ["--noise_dim", "0"],
         ["--seed", "-1"],
         ["--seed", "99999999999"],

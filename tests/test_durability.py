@@ -1,6 +1,7 @@
 """What a run survives: kills, signals, full disks, damage, and a second process."""
 
 import contextlib
+import math
 import os
 import random
 import resource
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stress_resume
 from conftest import REPOSITORY, one_line, roots, run_script, train
 
 import data
+import dcgan
 import files
+import images
 import runs
 from config import TrainSettings, UserError
 
@@ -244,6 +248,77 @@ def test_a_number_gone_bad_stops_the_run_and_is_not_saved(copied, data_path, cap
     assert len(run.states()) == 2
 
 
+def test_losses_gone_bad_stop_the_run(tmp_path, data_path, capsys, monkeypatch):
+    means = dcgan.DCGAN.means
+
+    def means_gone_bad(gan, steps):
+        return [math.nan] * 4 if gan.steps_done > 5 else means(gan, steps)
+
+    monkeypatch.setattr(dcgan.DCGAN, "means", means_gone_bad)
+    assert train(tmp_path, data_path, "--epochs", "3") == 2
+    assert "the losses" in one_line(capsys.readouterr().err)
+    newest = sorted((tmp_path / "checkpoints" / "small").glob("state-*.npz"))[-1]
+    assert newest.name == "state-000000005.npz" and runs.is_whole(newest)
+
+
+def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch):
+    start_epoch = dcgan.DCGAN.start_epoch
+
+    def go_bad(gan):  # where no loss shows it
+        start_epoch(gan)
+        if gan.steps_done > 5:
+            gan.averaged_generator.variables[0].assign(
+                gan.averaged_generator.variables[0] * math.nan
+            )
+
+    monkeypatch.setattr(dcgan.DCGAN, "start_epoch", go_bad)
+    assert train(tmp_path, data_path, "--epochs", "3") == 2
+    assert "averaged_generator/dense/kernel" in one_line(capsys.readouterr().err)
+    folder = tmp_path / "checkpoints" / "small"
+    assert [path.name for path in folder.glob("state-*.npz")] == ["state-000000005.npz"]
+    for array in files.read_npz(folder / "generator.npz").values():
+        assert np.isfinite(array).all()
+
+
+def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, capsys, monkeypatch):
+    monkeypatch.setattr(images, "save_curves", lambda file, _: file.write(b"") or no_room())
+    assert train(tmp_path, data_path, "--epochs", "9", "--save_every", "9") == 2
+    assert "curves.png" in one_line(capsys.readouterr().err)
+    newest = sorted((tmp_path / "checkpoints" / "small").glob("state-*.npz"))[-1]
+    assert newest.name == "state-000000010.npz"  # both epochs that were trained
+
+
+def no_room():
+    raise OSError(28, "No space left on device")
+
+
+def test_a_signal_between_epochs_leaves_no_gap(tmp_path, data_path):
+    """Stopped by SIGTERM again and again, a run has all that an untouched one has."""
+    words = ["--data", data_path, "--batch_size", 40, "--epochs", 8, "--deterministic"]
+    assert run_script("train_dcgan.py", *words, *roots(tmp_path / "one")).returncode == 0
+    stops = 0
+    while True:
+        command = [sys.executable, REPOSITORY / "train_dcgan.py", *words, *roots(tmp_path / "two")]
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+        while not (line := process.stdout.readline()).startswith("epoch "):
+            assert line or process.poll() is not None
+            if not line:
+                break
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode in (0, 143)
+        if process.returncode == 0:
+            break
+        stops += 1
+    assert stops > 2
+    one, two = (tmp_path / name / "samples" / "digits" for name in ("one", "two"))
+    assert stress_resume.read_history(one / "history.csv") == stress_resume.read_history(
+        two / "history.csv"
+    )
+    for path in one.glob("*.png"):
+        assert path.read_bytes() == (two / path.name).read_bytes()
+
+
 @contextlib.contextmanager
 def small_disk(path, megabytes, *, read_only=False):
     """A file system of its own at `path`; skips the test where none can be mounted."""
@@ -293,6 +368,13 @@ def test_a_read_only_disk_is_refused(tmp_path, data_path, capsys):
     with small_disk(tmp_path / "disk", 10, read_only=True) as disk:
         assert train(disk, data_path, "--epochs", "1") == 2
         assert "cannot be written" in one_line(capsys.readouterr().err)
+
+
+def test_read_only_samples_are_refused_before_the_first_step(tmp_path, data_path, capsys):
+    with small_disk(tmp_path / "samples", 10, read_only=True):
+        assert train(tmp_path, data_path, "--epochs", "1") == 2
+        assert "samples" in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.glob("checkpoints/small/state-*"))
 
 
 def test_a_folder_removed_during_training_stops_the_run(tmp_path, data_path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, one_line, roots, run_script, train
 
+import generate_digits
 import images
 import record
 import runs
@@ -28,6 +29,13 @@ def read_history(folder):
 
 def states(folder):
     return sorted(path.name for path in (folder / "checkpoints" / "small").glob("state-*.npz"))
+
+
+@pytest.mark.parametrize("name", ["pretrained", "small.old-1"])
+def test_names_of_finished_runs_are_not_for_training(tmp_path, data_path, capsys, name):
+    assert train(tmp_path, data_path, "--run", name) == 2
+    assert "--run" in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -90,15 +98,39 @@ def test_fresh_starts_over_and_sets_the_old_run_aside(continued, data_path, caps
     assert train(continued, data_path, "--epochs", "1", "--seed", "9", "--fresh") == 0
     assert "new, to epoch 1" in capsys.readouterr().out
     assert len(read_history(continued)) == 1
-    old = continued / "checkpoints" / "small.old"
+    old = continued / "checkpoints" / "small.old-1"
     assert len(list(old.glob("state-*.npz"))) == 2
     assert json.loads((old / "settings.json").read_text())["run"]["seed"] == 0
+    assert (continued / "samples" / "small.old-1" / "epoch-0002.png").exists()
+
+
+def test_fresh_twice_loses_nothing(continued, data_path):
+    for seed in ("1", "2"):
+        assert train(continued, data_path, "--epochs", "1", "--seed", seed, "--fresh") == 0
+    for number, epochs in ((1, 2), (2, 1)):
+        old = continued / "checkpoints" / f"small.old-{number}"
+        assert len(list(old.glob("state-*.npz"))) == epochs
+        words = ["--run", old.name, "--output", str(continued / "a.npz"), *roots(continued)]
+        assert generate_digits.main(words) == 0  # still there to draw with
+
+
+def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, monkeypatch, capsys):
+    with monkeypatch.context() as full:
+        full.setattr(runs.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+        assert train(tmp_path, data_path) == 2
+    assert "make room" in one_line(capsys.readouterr().err)
+    assert train(tmp_path, data_path, "--epochs", "1", "--seed", "5") == 0
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path, data_path, capsys):
     assert train(tmp_path, data_path, "--batch_size", "201") == 2
     assert "201" in one_line(capsys.readouterr().err)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_path_too_long_for_the_system_is_refused(tmp_path, capsys):
+    assert train(tmp_path, "x" * 5000) == 2
+    assert "too long" in one_line(capsys.readouterr().err)
 
 
 def test_missing_data_is_refused(tmp_path, capsys):
@@ -110,11 +142,6 @@ def test_a_file_in_the_way_is_refused(tmp_path, data_path, capsys):
     (tmp_path / "checkpoints").write_text("a file")
     assert train(tmp_path, data_path) == 2
     assert "checkpoints" in one_line(capsys.readouterr().err)
-
-
-def test_the_shipped_runs_name_is_not_for_training(tmp_path, data_path, capsys):
-    assert train(tmp_path, data_path, "--run", "pretrained") == 2
-    assert "pretrained" in one_line(capsys.readouterr().err)
 
 
 def test_a_log_gets_one_line_an_epoch(tmp_path, data_path):
@@ -131,13 +158,12 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, data_path):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
     words = ["--data", data_path, "--batch_size", 40, "--epochs", 1, *roots(tmp_path)]
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=theirs)
-    out, _ = process.communicate(timeout=120)
+    assert subprocess.run([*map(str, command)], stdout=theirs, stderr=theirs).returncode == 0
     os.close(theirs)
-    bar = os.read(ours, 1 << 16).decode()
-    for part in ("epoch 1/1", "100%", "images/s", "left", "generator", "discriminator"):
-        assert part in bar
-    assert b"epoch 1/1" not in out
+    shown = os.read(ours, 1 << 16).decode()
+    for part in ("epoch 1/1: ", "100%", "images/s", "left", "generator", "discriminator"):
+        assert part in shown
+    assert "epoch 1/1  " not in shown  # a log's line
 
 
 def test_save_every_counts_epochs(tmp_path, data_path):
