@@ -67,7 +67,7 @@ class Run:
 
     def set_aside(self):
         """Rename the run's folders to the first <run>.old-1, -2, ... that is free; never delete."""
-        folders = (self.folder, self.samples)
+        folders = (self.samples, self.folder)  # a run that is half set aside is still begun
         for number in itertools.count(1):
             olds = [folder.with_name(f"{folder.name}.old-{number}") for folder in folders]
             if not any(old.exists() for old in olds):
@@ -75,7 +75,7 @@ class Run:
         for folder, old in zip(folders, olds):
             if folder.exists():
                 os.rename(folder, old)
-        print(f"Set the old run aside as {olds[0]}")
+        print(f"Set the old run aside as {olds[1]}")
         make_folder(self.folder)
         self.lock.close()
         self.lock = take_lock(self.folder / "lock")
@@ -205,8 +205,8 @@ def load_settings(folder):
         if isinstance(document["run"], dict):
             return document
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as a run's settings ({error})") from error
-    raise UserError(f"{path}: cannot be read as a run's settings")
+        raise UserError(f"{path}: cannot be read ({error}); --fresh starts over") from error
+    raise UserError(f"{path}: holds no run's settings; --fresh starts over")
 
 
 def find_run(settings, repository):
