@@ -41,7 +41,8 @@ def main():
                 process = start(killed, folder, options.epochs)
                 patience = None if kills == options.kills else moments.uniform(2, 9)
                 try:
-                    assert process.wait(patience) == 0, "training failed"
+                    status = process.wait(patience)
+                    assert status == 0, f"exit status {status}: {(killed / 'log').read_text()}"
                     resumed += before > 0
                     break
                 except subprocess.TimeoutExpired:
