@@ -237,7 +237,3 @@ class DCGAN:
     def load_state(self, arrays):
         """Put a training state back; raises UserError unless it has this network's arrays."""
         assign_all(self.variables(), arrays, "the training state")
-
-    def snapshot(self):
-        """The averaged generator's weights as named arrays."""
-        return {n: v.numpy() for n, v in named_variables(self.averaged_generator).items()}

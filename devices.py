@@ -81,8 +81,8 @@ def lost_worker_explained(strategy):
         if strategy.cluster_resolver is None:
             raise
         raise UserError(
-            f"another worker was lost ({type(error).__name__}); start all workers again, as many "
-            "as you like, to continue from the last checkpoint"
+            f"another worker was lost ({type(error).__name__}); start all workers again, any "
+            "number that divides the batch, to continue from the last checkpoint"
         ) from error
 
 

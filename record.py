@@ -47,7 +47,7 @@ class Record:
             self.seconds = float(arrays.pop("seconds"))
             check_finite(arrays, f"{run.folder}: its newest checkpoint")
             gan.load_state(arrays)
-            run.save_generator(gan.snapshot())  # in case the run was killed before it could
+            run.save_generator(snapshot_of(arrays))  # in case it was killed before it could
         self.logs = open_tensorboard(run.samples / "logs")
 
     def __enter__(self):
@@ -124,10 +124,8 @@ class Record:
         """Write the training state, then the generator snapshot; raises UserError if not finite."""
         step = int(state["step"])
         check_finite(state, f"step {step:,}")
-        prefix = "averaged_generator/"
-        names = [name for name in state if name.startswith(prefix)]
         self.run.save_state(step, state)
-        self.run.save_generator({name.removeprefix(prefix): state[name] for name in names})
+        self.run.save_generator(snapshot_of(state))
 
     def save_gif(self):
         """Write the grids as one animation."""
@@ -136,6 +134,12 @@ class Record:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             with files.replacing(self.run.samples / "training.gif") as file:
                 images.save_gif(file, [images.load_png(path) for path in chosen])
+
+
+def snapshot_of(state):
+    """The averaged generator's arrays out of a training state, under their own names."""
+    prefix = "averaged_generator/"
+    return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
 
 def check_finite(state, where):
