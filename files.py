@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import zipfile
 import zlib
@@ -40,6 +41,29 @@ def replacing(path):
                 partial.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def replace_with_checksum(path, content):
+    """Put bytes at `path` in one step, and their checksum beside them first."""
+    with replacing(checksum_path(path)) as file:
+        file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
+    with replacing(path) as file:
+        file.write(content)
+
+
+def checksum_path(path):
+    """Where the checksum of a file lies, as sha256sum writes and checks it."""
+    return path.with_name(path.name + ".sha256")
+
+
+def is_whole(path):
+    """Whether a file is what its checksum says."""
+    try:
+        expected = checksum_path(path).read_text().split()[0]
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def check_writable(folder):

@@ -25,13 +25,13 @@ def generate(settings):
     """Draw the digits that the settings ask for into one file."""
     folder = runs.find_run(settings, REPOSITORY)
     path = output_path(settings, folder.name)
-    arrays = files.read_npz(folder / "generator.npz")
+    arrays, which = runs.load_snapshot(folder, settings.generator)
     with quiet_start():
         import models
 
         models.use_cpu()
-        generator = models.load_generator(arrays, folder / "generator.npz")
-    print(f"Drawing {settings.num_samples:,} digits, seed {settings.seed}, with {folder}")
+        generator = models.load_generator(arrays, which)
+    print(f"Drawing {settings.num_samples:,} digits, seed {settings.seed}, with {which}")
     digits = draw_with_bar(models.build_drawing(generator), settings)
     with files.replacing(path) as file:
         if path.suffix == ".npz":

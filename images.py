@@ -12,6 +12,11 @@ from matplotlib.figure import Figure
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
+PANELS = (  # of the curves
+    ("generator_loss", "discriminator_loss"),
+    ("real_verdict", "fake_verdict"),
+    ("frechet_distance",),
+)
 
 
 def grid_shape(num_images):
@@ -73,23 +78,41 @@ def save_gif(file, pictures, seconds=12.0):
 
 
 def save_curves(file, history):
-    """Write a PNG of a run's history: losses above, the discriminator's mean verdicts below.
+    """Write a PNG of a run's history: losses, the discriminator's mean verdicts, scores if any.
 
-    `history` maps column names to sequences with one number an epoch.
+    `history` maps column names to sequences with one number, or NaN, an epoch.
     """
-    figure = Figure(figsize=(8, 6), dpi=DPI, layout="constrained")
-    losses, verdicts = figure.subplots(2, 1, sharex=True)
-    for axes, names in (
-        (losses, ("generator_loss", "discriminator_loss")),
-        (verdicts, ("real_verdict", "fake_verdict")),
-    ):
+    epochs, is_scored = np.array(history["epoch"]), np.isfinite(history["frechet_distance"]).any()
+    panels = PANELS if is_scored else PANELS[:2]
+    figure = Figure(figsize=(8, 3 * len(panels)), dpi=DPI, layout="constrained")
+    losses, verdicts, *scores = figure.subplots(len(panels), 1, sharex=True)
+    for axes, names in zip((losses, verdicts, *scores), panels):
         for name in names:
-            axes.plot(history["epoch"], history[name], ".-", label=name.replace("_", " "))
+            numbers = np.array(history[name])
+            there = np.isfinite(numbers)
+            axes.plot(epochs[there], numbers[there], ".-", label=name.replace("_", " "))
     losses.set_ylabel("loss")
     verdicts.xaxis.get_major_locator().set_params(integer=True)
     verdicts.axhline(0.5, color="grey", linestyle="--", label="undecided")
-    verdicts.set(ylabel="mean probability of being real", xlabel="epoch", ylim=(0, 1))
-    for axes in (losses, verdicts):
+    verdicts.set(ylabel="mean probability of being real", ylim=(0, 1))
+    for axes in scores:
+        axes.set(ylabel="to the training digits", yscale="log")
+    for axes in (losses, verdicts, *scores):
         axes.legend()
         axes.grid(alpha=0.3)
+    axes.set_xlabel("epoch")
+    figure.savefig(file, format="png")
+
+
+def save_bars(file, columns, label):
+    """Write a PNG of numbers side by side: `columns` maps names to sequences of one length."""
+    figure = Figure(figsize=(8, 4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(columns)
+    for place, (name, numbers) in enumerate(columns.items()):
+        middles = np.arange(len(numbers)) + width * (place + 0.5) - 0.4
+        axes.bar(middles, numbers, width, label=name)
+    axes.set(ylabel=label, xticks=range(len(numbers)))
+    axes.legend()
+    axes.grid(axis="y", alpha=0.3)
     figure.savefig(file, format="png")

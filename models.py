@@ -6,6 +6,7 @@ Randomness is a function of (seed, purpose, step): nothing here keeps a hidden r
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -67,6 +68,36 @@ def build_discriminator(dropout=0.1):
     )
 
 
+def build_classifier():
+    """Digits (batch, 28, 28, 1) in [-1, 1] to the probability (batch, 10) of each digit.
+
+    Its layer `features`, (batch, 64), is what the scores of generated digits look at.
+    """
+
+    def convolution(filters, kernel_size, name, pool=False):
+        options = dict(padding="same", use_bias=False, kernel_initializer="he_normal", name=name)
+        yield layers.Conv2D(filters, kernel_size, **options)
+        if pool:  # before the normalisation, which then costs a quarter
+            yield layers.MaxPooling2D()
+        yield FusedBatchNormalization(momentum=0.99, name=f"{name}_normalisation")
+        yield layers.ReLU()
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *convolution(24, 5, "at_28", pool=True),  # (batch, 14, 14, 24)
+            *convolution(32, 3, "at_14"),  # (batch, 14, 14, 32)
+            *convolution(48, 3, "at_14_again", pool=True),  # (batch, 7, 7, 48)
+            *convolution(64, 3, "at_7"),  # (batch, 7, 7, 64)
+            layers.Flatten(),  # (batch, 3136)
+            layers.Dropout(0.3),
+            layers.Dense(64, activation="relu", name="features"),  # (batch, 64)
+            layers.Dense(10, activation="softmax", name="digit"),  # (batch, 10)
+        ],
+        name="classifier",
+    )
+
+
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation (Ioffe & Szegedy 2015) over all but the last axis of (batch, h, w, c).
 
@@ -74,8 +105,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
     replicas share their statistics.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(momentum=0.9, synchronized=True, **kwargs)
+    def __init__(self, momentum=0.9, **kwargs):
+        super().__init__(momentum=momentum, synchronized=True, **kwargs)
 
     def call(self, inputs, training=False):
         if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
@@ -158,8 +189,9 @@ def build_drawing(generator):
 
 
 def named_variables(holder):
-    """Variables of a network or an optimizer by layer and name, such as dense/kernel."""
-    return {"/".join(variable.path.split("/")[-2:]): variable for variable in holder.variables}
+    """Weights of a network, or variables of an optimizer, by layer and name: dense/kernel."""
+    variables = holder.weights if isinstance(holder, keras.Model) else holder.variables
+    return {"/".join(variable.path.split("/")[-2:]): variable for variable in variables}
 
 
 def assign_all(variables, arrays, source):
@@ -188,4 +220,7 @@ def load_generator(arrays, source):
         raise UserError(f"{source}: is not a generator snapshot (no dense/kernel)")
     generator = build_generator(kernel.shape[0])
     assign_all(named_variables(generator), arrays, source)
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise UserError(f"{source}: no longer finite: {', '.join(bad[:3])}; draw with another run")
     return generator

@@ -4,6 +4,7 @@
     checkpoints/<run>/state-<step>.npz    the training state, only for resuming; the last three
     checkpoints/<run>/state-<step>.npz.sha256
     checkpoints/<run>/generator.npz       the averaged generator, all that drawing needs
+    checkpoints/<run>/generator-best.npz  the one that had the best score
     samples/<run>/                        pictures, history.csv, logs for TensorBoard
 
 A file that is there is whole, and a training state is used only if it is what its checksum says.
@@ -11,7 +12,6 @@ A file that is there is whole, and a training state is used only if it is what i
 
 import csv
 import fcntl
-import hashlib
 import io
 import itertools
 import json
@@ -24,9 +24,20 @@ from pathlib import Path
 import numpy as np
 
 from config import PRETRAINED, UserError
-from files import check_writable, make_folder, read_npz, remove_partial_files, replacing, unwritable
+from files import (
+    check_writable,
+    checksum_path,
+    is_whole,
+    make_folder,
+    read_npz,
+    remove_partial_files,
+    replace_with_checksum,
+    replacing,
+    unwritable,
+)
 
 STATES_KEPT = 3
+SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 COLUMNS = (
     "epoch",
     "step",
@@ -36,6 +47,8 @@ COLUMNS = (
     "fake_verdict",
     "seconds",
     "images_per_second",
+    "frechet_distance",
+    "rarest_digit",
 )
 
 
@@ -121,11 +134,7 @@ class Run:
         """Write the training state after `step` steps, its checksum first; drop the oldest."""
         packed = io.BytesIO()
         np.savez(packed, **arrays)
-        path = self.folder / f"state-{step:09d}.npz"
-        with replacing(checksum_path(path)) as file:
-            file.write(f"{hashlib.sha256(packed.getbuffer()).hexdigest()}  {path.name}\n".encode())
-        with replacing(path) as file:
-            file.write(packed.getbuffer())
+        replace_with_checksum(self.folder / f"state-{step:09d}.npz", packed.getbuffer())
         for old in self.states()[:-STATES_KEPT]:
             old.unlink()
             checksum_path(old).unlink(missing_ok=True)
@@ -151,9 +160,9 @@ class Run:
             )
         return None
 
-    def save_generator(self, arrays):
-        """Write the generator snapshot."""
-        with replacing(self.folder / "generator.npz") as file:
+    def save_generator(self, arrays, which="latest"):
+        """Write a generator snapshot, the `latest` or the `best`."""
+        with replacing(self.folder / SNAPSHOTS[which]) as file:
             np.savez(file, **arrays)
 
     def save_history(self, history):
@@ -180,21 +189,6 @@ def take_lock(path):
             ) from error
         except OSError as error:
             raise unwritable(path, error) from error
-
-
-def checksum_path(path):
-    """Where the checksum of a training state lies, as sha256sum writes and checks it."""
-    return path.with_name(path.name + ".sha256")
-
-
-def is_whole(path):
-    """Whether a training state is what its checksum says."""
-    try:
-        expected = checksum_path(path).read_text().split()[0]
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
-    except (OSError, IndexError, ValueError):
-        return False
 
 
 def load_settings(folder):
@@ -233,3 +227,18 @@ def find_run(settings, repository):
     if (shipped / "generator.npz").is_file():
         return shipped
     raise UserError(f"{root}: holds no run yet; train one first: python train_dcgan.py")
+
+
+def load_snapshot(folder, which):
+    """Arrays of a run's generator, `latest` or `best`, and words that say which it is.
+
+    Raises UserError when there is none or it cannot be read.
+    """
+    path = folder / SNAPSHOTS[which]
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such generator; training keeps the best every --evaluate_every epochs"
+        )
+    arrays = read_npz(path)
+    epoch = arrays.pop("epoch", None)
+    return arrays, f"{path}, epoch {epoch:.4g}" if epoch is not None else str(path)

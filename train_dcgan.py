@@ -40,6 +40,7 @@ def train(settings):
         # TensorFlow takes seconds to import: only now that the settings are known to be good.
         import devices
         from dcgan import DCGAN
+        from scores import QuickScore
 
         strategy = devices.prepare(settings)
     with contextlib.ExitStack() as stack:
@@ -51,7 +52,9 @@ def train(settings):
             run.check_settings(identity)
         gan = DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
         if chief:
-            record = stack.enter_context(Record(run, gan))
+            judge = QuickScore(pixels) if settings.evaluate_every else None
+            steps = len(pixels) // settings.batch_size
+            record = stack.enter_context(Record(run, gan, steps, judge))
         check_agreement(gan, identity | {"epochs": settings.epochs})
         gan.share_state()
         trainer = Trainer(settings, gan, len(pixels), record)
@@ -168,7 +171,7 @@ class Trainer:
             self.gan.start_epoch()
             return
         try:
-            self.record.end_epoch(epoch, self.steps)
+            self.record.end_epoch(epoch)
         except UserError:  # of the epoch before; its pictures must not cost this one
             with contextlib.suppress(UserError):
                 self.save_at_last()
@@ -185,11 +188,13 @@ class Trainer:
 
 def report(row, epochs):
     """One line about an epoch, for a pipe or a log file; `row` as in runs.COLUMNS."""
-    epoch, _, generator, discriminator, real, fake, seconds, rate = row
+    epoch, _, generator, discriminator, real, fake, seconds, rate, distance, _ = row
     minutes, hours = divmod(round((epochs - epoch) * seconds / 60), 60)[::-1]
     return (
         f"epoch {epoch}/{epochs}  generator {generator:.3f}  discriminator {discriminator:.3f}  "
-        f"real {real:.2f}  fake {fake:.2f}  {seconds:.1f} s  {rate:,.0f} images/s  "
+        f"real {real:.2f}  fake {fake:.2f}  "
+        f"{f'Fréchet distance {distance:.4g}  ' if math.isfinite(distance) else ''}"
+        f"{seconds:.1f} s  {rate:,.0f} images/s  "
         f"{hours}:{minutes:02d} h left"
     )
 

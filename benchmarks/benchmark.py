@@ -21,6 +21,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
+
+from config import TrainSettings  # noqa: E402
+
 IMAGES = 60_000
 
 
@@ -62,6 +65,11 @@ def main():
     print(
         f"host work an epoch: {host['end_of_epoch']:.2f} s in all, {host['stalls']:.2f} s of it"
         f" between steps: {host['end_of_epoch'] / epoch:.2%} and {host['stalls'] / epoch:.2%}"
+    )
+    every = TrainSettings.evaluate_every
+    print(
+        f"a score: {host['first_score']:.1f} s at first, {host['score']:.1f} s every {every} epochs"
+        f" from then on: {host['score'] / (every * epoch):.2%}"
     )
     results["batch_sizes"] = {}
     for size in (64, 128, 256, 512, 1024):
@@ -157,7 +165,10 @@ def serve(name, batch_size, pipe):
 
 
 def measure_host_work():
-    """Seconds that the end of an epoch takes: all of it, and the part before the next step."""
+    """Seconds that the end of an epoch takes: all of it, and the part before the next step.
+
+    And those of a score: the first one, which looks at the 60,000 real digits as well, and others.
+    """
     script = """
 import json, time
 import numpy as np
@@ -165,20 +176,28 @@ import data, runs
 from config import TrainSettings
 from dcgan import DCGAN
 from record import Record
-settings = TrainSettings(batch_size=8, checkpoints_dir="c", samples_dir="s")
+from scores import QuickScore
+settings = TrainSettings(batch_size=8, evaluate_every=0, checkpoints_dir="c", samples_dir="s")
 gan = DCGAN(settings, np.zeros((8, 28, 28), np.uint8))
 with runs.Run(settings) as run:
-    record = Record(run, gan)
+    record = Record(run, gan, 1, QuickScore(data.load_images(settings.data)))
     gan.train_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32))
     whole, stalls = [], []
     for epoch in range(1, 31):
         start, record.seconds = time.perf_counter(), 1.0
-        record.end_epoch(epoch, 1)
+        record.end_epoch(epoch)
         gan.step.assign_add(1)
         stalls.append(time.perf_counter() - start)
         record.wait()
         whole.append(time.perf_counter() - start)
-print(json.dumps({"end_of_epoch": float(np.median(whole)), "stalls": float(np.median(stalls))}))
+    scored = []
+    for _ in range(4):
+        start = time.perf_counter()
+        record.score()
+        scored.append(time.perf_counter() - start)
+found = {"end_of_epoch": np.median(whole), "stalls": np.median(stalls)}
+found |= {"first_score": scored[0], "score": np.median(scored[1:])}
+print(json.dumps({name: float(seconds) for name, seconds in found.items()}))
 """
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}

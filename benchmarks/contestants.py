@@ -95,7 +95,7 @@ def ours(batch_size, precision="float32"):
     return run
 
 
-def tutorial(batch_size):
+def tutorial(batch_size, seed=0):
     """The network and loop of TensorFlow's DCGAN tutorial, written anew from its description.
 
     100-d noise; 5x5 kernels; generator 256, 128, 64 with leaky ReLU; discriminator 64, 128 with
@@ -106,6 +106,7 @@ def tutorial(batch_size):
         import tensorflow as tf
         from keras import layers
 
+    keras.utils.set_random_seed(seed)
     generator = keras.Sequential([keras.Input((100,)), layers.Dense(7 * 7 * 256, use_bias=False)])
     generator.add(layers.BatchNormalization())
     generator.add(layers.LeakyReLU())
@@ -149,6 +150,12 @@ def tutorial(batch_size):
             loss = step(next(batches))
         loss.numpy()
 
+    def draw(num):
+        noise = tf.random.stateless_normal([num, 100], [0, 0])
+        digits = [generator(z, training=False) for z in tf.split(noise, num // 100)]
+        return data.to_pixels(tf.concat(digits, 0)[..., 0])
+
+    run.draw = draw
     run.flops = lambda: count_flops(
         step.get_concrete_function(tf.TensorSpec([batch_size, 28, 28, 1], tf.float32))
     )

@@ -11,8 +11,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 import train_dcgan  # noqa: E402
+from config import quiet_start  # noqa: E402
 
-SMALL = ["--batch_size", "40", "--run", "small"]
+with quiet_start():
+    import tensorflow  # noqa: F401
+
+SMALL = ["--batch_size", "40", "--run", "small", "--evaluate_every", "0"]
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +32,16 @@ def data_path(digits, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.npz"
     np.savez(path, x_train=digits)
     return path
+
+
+@pytest.fixture(scope="session")
+def judged():
+    """The shipped classifier, and the 60,000 training and 10,000 test digits as it sees them."""
+    import scores
+
+    judge = scores.Judge()
+    with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
+        return judge, judge.look(arrays["x_train"]), judge.look(arrays["x_test"])
 
 
 @pytest.fixture(scope="session")

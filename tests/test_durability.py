@@ -317,6 +317,8 @@ def test_a_signal_between_epochs_leaves_no_gap(tmp_path, data_path):
     )
     for path in one.glob("*.png"):
         assert path.read_bytes() == (two / path.name).read_bytes()
+    best = "checkpoints/digits/generator-best.npz"
+    assert (tmp_path / "one" / best).read_bytes() == (tmp_path / "two" / best).read_bytes()
 
 
 @contextlib.contextmanager

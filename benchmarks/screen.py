@@ -1,0 +1,100 @@
+"""Train a variation of the networks and score it: how the trials in docs/experiments.md were made.
+
+python benchmarks/screen.py --generator 64x4,1x6 --discriminator 32x5,128x5 -- --epochs 10 --run a
+
+A layer is FILTERSxKERNEL, with stride 2 unless sN follows: 1x5s1. What comes after `--` goes to
+train_dcgan.py; the run is then scored like any other.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import evaluate_digits
+import train_dcgan
+from config import TrainSettings, parse, quiet_start
+
+
+def layer(words):
+    """Filters, kernel size and stride of a layer written as above."""
+    match = re.fullmatch(r"(\d+)x(\d+)(?:s(\d+))?", words)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{words!r} is no layer; write one like 64x4 or 1x5s1")
+    return tuple(int(number or 2) for number in match.groups())
+
+
+def network(words):
+    """The layers of a network, separated by commas."""
+    return [layer(each) for each in words.split(",")]
+
+
+def initializer(words):
+    """A standard deviation, or the name of one of Keras' initialisers."""
+    import keras
+
+    try:
+        return keras.initializers.RandomNormal(stddev=float(words))
+    except ValueError:
+        return keras.initializers.get(words)
+
+
+def main():
+    with quiet_start():
+        import keras
+        from keras import layers
+
+        import dcgan
+        import models
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--generator", type=network, default="64x4,1x6")
+    parser.add_argument("--generator_start", type=initializer, default="0.005")
+    parser.add_argument("--generator_momentum", type=float, default=0.9, help="of its statistics")
+    parser.add_argument("--discriminator", type=network, default="32x5,128x5")
+    parser.add_argument("--discriminator_start", type=initializer, default="he_normal")
+    parser.add_argument("train", nargs="*", help="words for train_dcgan.py, after --")
+    trial = parser.parse_args()
+
+    def build_generator(noise_dim=200):
+        *hidden, (last, kernel_size, stride) = trial.generator
+        start = trial.generator_start
+        network = keras.Sequential([keras.Input((noise_dim,))])
+        network.add(layers.Dense(12544, use_bias=False, kernel_initializer=start, name="dense"))
+        network.add(layers.Reshape((7, 7, 256)))
+        for number, shape in enumerate(hidden):
+            network.add(models.FusedBatchNormalization(trial.generator_momentum))
+            network.add(layers.ReLU())
+            options = dict(padding="same", kernel_initializer=start, use_bias=False)
+            network.add(layers.Conv2DTranspose(*shape, name=f"up_{number}", **options))
+        network.add(models.FusedBatchNormalization(trial.generator_momentum))
+        network.add(layers.ReLU())
+        options = dict(padding="same", kernel_initializer=start, activation="tanh")
+        options |= dict(dtype="float32", name="last")
+        network.add(layers.Conv2DTranspose(last, kernel_size, stride, **options))
+        return network
+
+    def build_discriminator(dropout=0.1):
+        start = trial.discriminator_start
+        network = keras.Sequential([keras.Input((28, 28, 1))])
+        for number, shape in enumerate(trial.discriminator):
+            options = dict(padding="same", kernel_initializer=start, name=f"down_{number}")
+            network.add(layers.Conv2D(*shape, **options))
+            network.add(layers.LeakyReLU(0.2))
+        network.add(models.KeyedDropout(dropout, name="dropout"))
+        network.add(layers.Flatten())
+        options = dict(activation="sigmoid", dtype="float32", name="verdict")
+        network.add(layers.Dense(1, kernel_initializer=start, **options))
+        return network
+
+    models.build_generator = dcgan.build_generator = build_generator
+    dcgan.build_discriminator = build_discriminator
+    run = parse(TrainSettings, trial.train).run
+    return train_dcgan.main(trial.train) or evaluate_digits.main(["--run", run])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
