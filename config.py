@@ -50,6 +50,12 @@ def below_one(value):
         return "must be a number from 0 up to, but not including, 1"
 
 
+def share(value):
+    """Check for a number from 0 to 1."""
+    if not 0 <= value <= 1:
+        return "must be a number from 0 to 1"
+
+
 def dropout_rate(value):
     """Check for a number from 0 to 0.99."""
     if not 0 <= value <= 0.99:
@@ -87,6 +93,18 @@ def optional_run_name(value):
 def run_names(values):
     """Check for runs' names, or none at all."""
     return next(filter(None, map(run_name, values)), None)
+
+
+def optional_digit(value):
+    """Check for one digit, or none at all."""
+    if not re.fullmatch("[0-9]?", value):
+        return "must be one digit, 0 to 9"
+
+
+def digits_and_spaces(values):
+    """Check for lines of digits and spaces, each with a digit, or none at all."""
+    if not all(re.fullmatch("[0-9 ]*[0-9][0-9 ]*", value) for value in values):
+        return "must be made of digits 0 to 9 and spaces"
 
 
 def some_path(value):
@@ -168,13 +186,27 @@ class TrainSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class GenerateSettings(Settings):
-    """Draw digits with a trained generator: one PNG grid, or a uint8 array in an .npz."""
+    """Draw digits with a trained generator, any or those that you ask for, in many formats."""
 
     num_samples: int = knob(10, "how many digits", between(1, 10**8))
     seed: int = knob(0, "names the digits: digit i of a seed never changes", between(0, 2**31 - 1))
     run: str = knob("", "run to draw with (default: your latest)", optional_run_name)
     generator: str = knob("latest", WHICH_GENERATOR, one_of("latest", "best"))
-    output: str = knob("", "a .png or .npz file (default: a PNG in the samples folder)")
+    digit: str = knob("", "draw this digit only, 0 to 9", optional_digit)
+    text: tuple = knob((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
+    balanced: bool = knob(False, "draw 0, 1, ... 9 in turn")
+    min_confidence: float = knob(
+        0.9, "how sure the classifier must be of a digit that you ask for", share
+    )
+    truncation: float = knob(1.0, "below 1: tidier digits, but more alike", step_size)
+    walk: int = knob(0, "an animation through this many digits, and back", between(0, 1000))
+    grid_walk: bool = knob(False, "a grid that leads from each of four digits to the others")
+    near: str = knob("", "a PNG of 28x28; finds the noise that draws something like it")
+    scale: int = knob(0, "pixels a pixel, in pictures (default: what fits)", between(0, 100))
+    invert: bool = knob(False, "black on white, for paper; also how --near is read")
+    output: str = knob(
+        "", "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)"
+    )
     checkpoints_dir: str = knob("checkpoints", "where runs are kept", some_path)
     samples_dir: str = knob("samples", "where pictures are written", some_path)
 
@@ -192,6 +224,20 @@ class EvaluateSettings(Settings):
     data: str = knob(MNIST, "an .npz with x_train and x_test", some_path)
     checkpoints_dir: str = knob("checkpoints", "where runs, and their scores, are kept", some_path)
     samples_dir: str = knob("samples", "where pictures are written", some_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings(Settings):
+    """Write a trained generator for another runtime, which is asked whether it draws the same."""
+
+    format: str = knob(
+        "onnx", "saved_model, onnx or tflite", one_of("saved_model", "onnx", "tflite")
+    )
+    run: str = knob("", "run to export (default: your latest)", optional_run_name)
+    generator: str = knob("latest", WHICH_GENERATOR, one_of("latest", "best"))
+    output: str = knob("", "a file, or a folder for saved_model (default: in the run's folder)")
+    overwrite: bool = knob(False, "replace an export that is there")
+    checkpoints_dir: str = knob("checkpoints", "where runs are kept", some_path)
 
 
 @dataclasses.dataclass(frozen=True)

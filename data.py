@@ -12,6 +12,7 @@ from config import UserError
 from files import LARGEST_ARCHIVE, UNREADABLE, read_npz, unreadable
 
 IMAGE_SIZE = 28
+IDX_BYTES = 0x800  # begins an IDX file of bytes, plus its number of dimensions
 IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte", "*-train-images-idx3-ubyte")
 
 
@@ -59,7 +60,7 @@ def read_idx(path):
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             magic, *shape = struct.unpack(">4I", file.read(16))
-            if magic != 0x803:
+            if magic != IDX_BYTES + 3:
                 raise ValueError("its header is not that of images")
             if math.prod(shape) > LARGEST_ARCHIVE:
                 raise ValueError(f"it claims to hold {math.prod(shape) >> 30} GiB")
@@ -69,6 +70,11 @@ def read_idx(path):
     except (*UNREADABLE, struct.error) as error:
         raise unreadable(path, "an IDX file", error) from error
     return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+
+def idx_header(shape):
+    """What stands before the bytes of an IDX file of this shape."""
+    return struct.pack(f">{1 + len(shape)}I", IDX_BYTES + len(shape), *shape)
 
 
 def digest(images):

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -35,10 +36,32 @@ def replacing(path):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-            flush_folder(path.parent)
+            flush(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def taking_place(path):
+    """A path to write a file or a folder at, which takes the place of `path` once it is whole.
+
+    It lies in a folder beside its place, is flushed to the disk and renamed. Raises UserError when
+    that fails; what was at `path` is then still there.
+    """
+    path = Path(path)
+    try:
+        with tempfile.TemporaryDirectory(".partial", f".{path.name}.", path.parent) as beside:
+            whole = Path(beside, path.name)
+            yield whole
+            for written in (*whole.rglob("*"), whole):
+                flush(written)
+            if path.is_dir():  # no rename replaces a full folder
+                os.rename(path, Path(beside, "old"))
+            os.replace(whole, path)
+            flush(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
 
@@ -83,9 +106,9 @@ def remove_partial_files(*folders):
                 partial.unlink()
 
 
-def flush_folder(folder):
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush(path):
+    """Make a file's bytes, or the renames in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

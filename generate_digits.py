@@ -1,19 +1,18 @@
 """Draw digits with a trained generator: `python generate_digits.py --num_samples 10`."""
 
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 import data
 import files
+import formats
 import images
 import runs
 from config import REPOSITORY, GenerateSettings, UserError, command, quiet_start
 
-LARGEST_GRID = 100_000  # digits; a picture of 9,486 x 9,486
+LARGEST_CHOICE = 1_000_000  # digits asked for by label, which are held in memory
 
 
 def main(argv=None):
@@ -22,71 +21,96 @@ def main(argv=None):
 
 
 def generate(settings):
-    """Draw the digits that the settings ask for into one file."""
+    """Draw what the settings ask for and write it."""
+    check_combination(settings)
     folder = runs.find_run(settings, REPOSITORY)
-    path = output_path(settings, folder.name)
-    arrays, which = runs.load_snapshot(folder, settings.generator)
+    wanted = wanted_labels(settings)
+    num = settings.walk or 4 * settings.grid_walk or settings.num_samples
+    output = settings.output or default_output(settings, folder.name)
+    formats.check_output(output, len(wanted) if settings.text else num)
+    target = load_target(settings) if settings.near else None
+    arrays, source = runs.load_snapshot(folder, settings.generator)
     with quiet_start():
+        import artist
         import models
 
         models.use_cpu()
-        generator = models.load_generator(arrays, which)
-    print(f"Drawing {settings.num_samples:,} digits, seed {settings.seed}, with {which}")
-    digits = draw_with_bar(models.build_drawing(generator), settings)
-    with files.replacing(path) as file:
-        if path.suffix == ".npz":
-            write_npz(file, digits, settings.num_samples)
-        else:
-            images.save_png(file, images.enlarge(images.make_grid(np.concatenate([*digits]))))
-    print(f"Wrote {path}")
-
-
-def output_path(settings, run_name):
-    """Where to write; raises UserError when nothing can be written there."""
-    if not settings.output:
-        name = f"{run_name}-{settings.num_samples}-digits-seed-{settings.seed}.png"
-        files.make_folder(settings.samples_dir)
-        path = Path(settings.samples_dir) / name
+        generator = models.load_generator(arrays, source)
+    print(f"Drawing with {source}, seed {settings.seed}")
+    if settings.truncation < 1:
+        print(f"--truncation {settings.truncation:g}: tidier digits, but fewer kinds of them")
+    hand = artist.Artist(settings, generator)
+    if settings.near:
+        drawing = hand.draw_near(target)
+    elif settings.walk or settings.grid_walk:
+        drawing = hand.draw_way(wanted, num)
+    elif wanted is not None:
+        drawing = hand.draw_wanted(wanted)
     else:
-        path = Path(settings.output)
-    if path.suffix not in (".png", ".npz") or path.is_dir():
-        raise UserError(f"--output {path}: must be a file that ends in .png or .npz")
-    if not path.parent.is_dir():
-        raise UserError(f"--output {path}: there is no folder {path.parent}; make it first")
-    if path.suffix == ".png" and settings.num_samples > LARGEST_GRID:
-        raise UserError(
-            f"--num_samples: a PNG takes up to {LARGEST_GRID:,}; --output a .npz for more"
-        )
-    files.check_writable(path.parent)
-    return path
+        drawing = hand.draw_any(num)
+    for path in formats.write(output, drawing, settings.scale, settings.invert):
+        print(f"Wrote {path}")
 
 
-def draw_with_bar(draw, settings):
-    """Digits as uint8 (some, 28, 28), a block at a time, with a progress bar on a terminal."""
-    with tqdm(
-        total=settings.num_samples,
-        unit=" digits",
-        disable=None if settings.num_samples > 1000 else True,
-    ) as bar:
-        for block in draw(settings.num_samples, settings.seed):
-            yield data.to_pixels(block)
-            bar.update(len(block))
+def check_combination(settings):
+    """Raise UserError for flags that do not go together."""
+    for group in (("digit", "text", "balanced"), ("walk", "grid_walk", "near", "text")):
+        given = [f"--{name}" for name in group if getattr(settings, name)]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} do not go together; give one of them")
+    if settings.near and (settings.digit or settings.balanced or settings.truncation < 1):
+        raise UserError("--near looks for one picture; leave --digit and the like out")
+    if settings.walk == 1:
+        raise UserError("--walk 1 goes nowhere; give 2 digits or more")
+    if settings.output:
+        kind = formats.kind_of(settings.output)
+        if settings.scale and kind in ("npz", "idx"):
+            raise UserError(f"--scale is for pictures; {settings.output} holds digits of 28x28")
+        if kind in ("gif", "mp4") and not settings.walk:
+            raise UserError(f"--output {settings.output}: a film needs --walk")
 
 
-def write_npz(file, blocks, num):
-    """Write uint8 blocks (some, 28, 28) as the array `images` (num, 28, 28), never held whole."""
-    header = {
-        "descr": "|u1",
-        "fortran_order": False,
-        "shape": (num, data.IMAGE_SIZE, data.IMAGE_SIZE),
-    }
-    with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("images.npy", "w", force_zip64=True) as array,
-    ):
-        np.lib.format.write_array_header_1_0(array, header)
-        for block in blocks:
-            array.write(block.tobytes())
+def wanted_labels(settings):
+    """The digits asked for one by one, uint8 (N,), or None for any."""
+    num = settings.walk or 4 * settings.grid_walk or settings.num_samples
+    if settings.text:
+        return np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
+    if not settings.digit and not settings.balanced:
+        return None
+    if num > LARGEST_CHOICE:
+        raise UserError(f"--num_samples: up to {LARGEST_CHOICE:,} digits can be asked for by label")
+    wanted = np.arange(num) % 10 if settings.balanced else np.full(num, int(settings.digit))
+    return wanted.astype(np.uint8)
+
+
+def default_output(settings, run_name):
+    """A path in the samples folder that says what is drawn."""
+    files.make_folder(settings.samples_dir)
+    what = f"{settings.num_samples}-digits"
+    if settings.walk or settings.grid_walk:
+        what = f"walk-{settings.walk}" if settings.walk else "grid-walk"
+    if settings.text:
+        what = "text-" + "-".join("_".join(line.split()) for line in settings.text)[:60]
+    elif settings.digit:
+        what += f"-of-{settings.digit}"
+    elif settings.balanced:
+        what += "-balanced"
+    elif settings.near:
+        what = f"near-{Path(settings.near).stem}"
+    ending = "gif" if settings.walk else "png"
+    return f"{Path(settings.samples_dir) / run_name}-{what}-seed-{settings.seed}.{ending}"
+
+
+def load_target(settings):
+    """The picture that --near names, uint8 (28, 28), white on black."""
+    try:
+        target = images.load_png(settings.near)
+    except files.UNREADABLE as error:
+        raise files.unreadable(f"--near {settings.near}", "a picture", error) from error
+    if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
+        size = "x".join(map(str, target.shape[::-1]))
+        raise UserError(f"--near {settings.near}: is {size}; make it 28x28, white on black")
+    return 255 - target if settings.invert else target
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 What is written goes to `file`: an open binary file or a path.
 """
 
+import importlib.util
 import math
 
 import imageio.v3 as imageio
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from config import UserError
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
@@ -32,21 +35,22 @@ def grid_shape(num_images):
     return math.ceil(num_images / columns), columns
 
 
-def make_grid(digits):
-    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on black."""
+def make_grid(digits, columns=None, ground=0):
+    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `ground`."""
     num, height, width = digits.shape
-    rows, columns = grid_shape(num)
-    cells = np.zeros((rows * columns, height + GAP, width + GAP), np.uint8)
+    columns = columns or grid_shape(num)[1]
+    rows = math.ceil(num / columns)
+    cells = np.full((rows * columns, height + GAP, width + GAP), ground, np.uint8)
     cells[:num, :height, :width] = digits
     cells = cells.reshape(rows, columns, height + GAP, width + GAP).swapaxes(1, 2)
     picture = cells.reshape(rows * (height + GAP), columns * (width + GAP))
-    return np.pad(picture, ((GAP, 0), (GAP, 0)))
+    return np.pad(picture, ((GAP, 0), (GAP, 0)), constant_values=ground)
 
 
-def enlarge(picture, width=600):
-    """A picture (h, w) with each pixel made a square, towards the given width; never smaller."""
-    factor = max(1, width // picture.shape[1])
-    return picture.repeat(factor, 0).repeat(factor, 1)
+def enlarge(picture, scale=0):
+    """A picture (h, w) with each pixel a square of `scale`, or else one that makes it near 600."""
+    scale = scale or max(1, 600 // picture.shape[1])
+    return picture.repeat(scale, 0).repeat(scale, 1)
 
 
 def add_title(picture, title):
@@ -67,7 +71,7 @@ def save_png(file, picture):
 
 def load_png(path):
     """The picture in a PNG, uint8 (h, w)."""
-    return imageio.imread(path, mode="L")
+    return imageio.imread(path, plugin="pillow", mode="L")
 
 
 def save_gif(file, pictures, seconds=12.0):
@@ -75,6 +79,22 @@ def save_gif(file, pictures, seconds=12.0):
     pause = max(40, 1000 * seconds / len(pictures))  # milliseconds
     durations = [pause] * (len(pictures) - 1) + [2000] if len(pictures) > 1 else 2000
     imageio.imwrite(file, np.stack(pictures), extension=".gif", duration=durations, loop=0)
+
+
+def save_film(file, frames, kind, rate):
+    """Write pictures, uint8 (h, w), as an endless GIF or an MP4, `rate` a second."""
+    if kind == "gif":
+        imageio.imwrite(file, np.stack(frames), extension=".gif", duration=1000 / rate, loop=0)
+    else:
+        colours = np.stack(frames)[..., None].repeat(3, -1)
+        options = dict(extension=".mp4", plugin="pyav", codec="libx264", fps=rate)
+        file.write(imageio.imwrite("<bytes>", colours, **options))
+
+
+def check_mp4():
+    """Raise UserError unless imageio's plugin for films is installed."""
+    if importlib.util.find_spec("av") is None:
+        raise UserError("an .mp4 needs PyAV: pip install 'imageio[pyav]'; a .gif needs nothing")
 
 
 def save_curves(file, history):

@@ -169,16 +169,16 @@ def key(purpose, seed, index):
     return tf.stack([tf.cast(seed, tf.int64) + (purpose << 32), tf.cast(index, tf.int64)])
 
 
-def build_drawing(generator):
+def build_drawing(generator, truncation=1.0):
     """A function (num_samples, seed) that yields digits, float32 (at most BLOCK, 28, 28) a time.
 
-    Digit i of a seed is the same picture whatever num_samples is.
+    Digit i of a seed is the same picture whatever num_samples is. All noise is times `truncation`.
     """
 
     @tf.function
     def draw_block(seed, block):
         z = noise(DRAWING, seed, block, [BLOCK, generator.input_shape[1]])
-        return generator(z, training=False)[..., 0]
+        return generator(z * truncation, training=False)[..., 0]
 
     def draw(num_samples, seed):
         for first in range(0, num_samples, BLOCK):
@@ -186,6 +186,18 @@ def build_drawing(generator):
             yield digits[: num_samples - first]
 
     return draw
+
+
+def draw_noise(generator, z):
+    """Yield the digits of noise (N, dim), float32 (at most BLOCK, 28, 28) a time."""
+
+    @tf.function
+    def draw_block(z):
+        return generator(z, training=False)[..., 0]
+
+    for first in range(0, len(z), BLOCK):
+        rows = z[first : first + BLOCK]
+        yield draw_block(np.pad(rows, ((0, BLOCK - len(rows)), (0, 0)))).numpy()[: len(rows)]
 
 
 def named_variables(holder):

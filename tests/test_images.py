@@ -37,9 +37,9 @@ def test_png_round_trip_white_stays_white(tmp_path):
 
 def test_enlarging_keeps_pixels_square_and_never_shrinks():
     picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    large = images.enlarge(picture, width=9)
+    large = images.enlarge(picture, scale=3)
     np.testing.assert_array_equal(large, np.kron(picture, np.ones((3, 3), np.uint8)))
-    np.testing.assert_array_equal(images.enlarge(picture, width=2), picture)
+    np.testing.assert_array_equal(images.enlarge(picture, scale=1), picture)
 
 
 def test_a_title_leaves_the_picture_as_it_is():

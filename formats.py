@@ -1,0 +1,138 @@
+"""Digits to disk, in every format, through one writer: pictures, films, arrays, IDX files.
+
+FILE.png                       one picture of all digits
+FOLDER/                        a PNG for each digit
+FILE.npz                       arrays: `images`, and what is known of each digit
+FILE-images-idx3-ubyte.gz      as MNIST itself comes; labels in FILE-labels-idx1-ubyte.gz
+FILE.gif, FILE.mp4             digit after digit
+"""
+
+import gzip
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import data
+import files
+import images
+from config import UserError
+
+IDX_ENDING = "-images-idx3-ubyte.gz"
+ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}
+LARGEST_GRID = 100_000  # digits; a picture of 9,486 x 9,486
+FRAMES_PER_SECOND = 20
+
+
+class Drawing(NamedTuple):
+    """Digits to be written."""
+
+    blocks: object  # an iterable of uint8 (some, 28, 28)
+    num: int
+    columns: int | None = None  # of the grid
+    known: dict = {}  # noqa: RUF012  # arrays (num, ...) by name: labels, confidence, ...
+
+
+def kind_of(output):
+    """What the path of an output asks for: png, folder, npz, idx, gif or mp4.
+
+    Raises UserError when it asks for nothing we know.
+    """
+    if output.endswith("/"):
+        return "folder"
+    for ending, kind in ENDINGS.items():
+        if output.endswith(ending):
+            return kind
+    raise UserError(
+        f"--output {output}: must end in {', '.join(ENDINGS)} or, for a picture a digit, /"
+    )
+
+
+def check_output(output, num):
+    """Raise UserError unless `num` digits can be written there, and nothing of worth is lost."""
+    path, kind = Path(output), kind_of(output)
+    if kind == "folder":
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"--output {output}: is not empty; name a new folder")
+    elif path.is_dir():
+        raise UserError(f"--output {output}: is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UserError(f"--output {output}: there is no folder {path.parent}; make it first")
+    if kind == "png" and num > LARGEST_GRID:
+        raise UserError(
+            f"--num_samples: a PNG takes up to {LARGEST_GRID:,}; --output a .npz for more"
+        )
+    if kind == "mp4":
+        images.check_mp4()
+    files.check_writable(path.parent)
+
+
+def write(output, drawing, scale=0, invert=False):
+    """Write a Drawing where `output` says, whole or not at all; returns the paths written.
+
+    A pixel becomes `scale` pixels square in pictures, 0 for what fits; `invert` makes black white.
+    """
+    path, kind = Path(output), kind_of(output)
+    if invert:
+        drawing = drawing._replace(blocks=(255 - block for block in drawing.blocks))
+    if kind == "folder":
+        with files.taking_place(path) as folder:
+            folder.mkdir()
+            write_folder(folder, drawing, max(1, scale))
+        return [path]
+    with files.replacing(path) as file:
+        if kind == "npz":
+            write_npz(file, drawing)
+        elif kind == "idx":
+            write_idx(file, drawing.blocks, drawing.num)
+        else:
+            digits = np.concatenate([*drawing.blocks])
+            if kind == "png":
+                grid = images.make_grid(digits, drawing.columns, 255 * invert)
+                images.save_png(file, images.enlarge(grid, scale))
+            else:
+                frames = [images.enlarge(digit, scale or 6) for digit in digits]
+                images.save_film(file, frames, kind, FRAMES_PER_SECOND)
+    if kind == "idx" and "labels" in drawing.known:
+        labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
+        with files.replacing(labels) as file:
+            write_idx(file, [drawing.known["labels"]], drawing.num)
+        return [path, labels]
+    return [path]
+
+
+def write_folder(folder, drawing, scale):
+    """Write each digit as a PNG named by its number and, if it has one, its label."""
+    number, labels = 0, drawing.known.get("labels")
+    for block in drawing.blocks:
+        for digit in block:
+            label = "" if labels is None else f"-{labels[number]}"
+            images.save_png(folder / f"{number:06d}{label}.png", images.enlarge(digit, scale))
+            number += 1
+
+
+def write_npz(file, drawing):
+    """Write the array `images`, uint8 (num, 28, 28), never held whole, and what else is known."""
+    header = {
+        "descr": "|u1",
+        "fortran_order": False,
+        "shape": (drawing.num, data.IMAGE_SIZE, data.IMAGE_SIZE),
+    }
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as array:
+            np.lib.format.write_array_header_1_0(array, header)
+            for block in drawing.blocks:
+                array.write(block.tobytes())
+        for name, values in drawing.known.items():
+            with archive.open(f"{name}.npy", "w") as array:
+                np.lib.format.write_array(array, values)
+
+
+def write_idx(file, blocks, num):
+    """Write uint8 blocks (some, ...), `num` in all, as a gzipped IDX file: data.read_idx's twin."""
+    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        for number, block in enumerate(blocks):
+            if not number:
+                packed.write(data.idx_header((num, *block.shape[1:])))
+            packed.write(block.tobytes())
