@@ -1,20 +1,25 @@
-# `make train`, `make digits` and `make test` each set up all they need in .venv first.
+# `make train`, `make digits`, `make demo` and `make test` each set up what they need first.
 # More flags: make train ARGS="--epochs 10"
 
 PYTHON ?= python3
 BIN = .venv/bin
 ARGS =
+PORT ?= 8000
 # The NVIDIA driver leaves these on Linux and on Windows' WSL.
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
 REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
 
-.PHONY: train digits test lint clean
+.PHONY: train digits demo test lint clean
 
 train: .venv/ready
 	$(BIN)/python train_dcgan.py $(ARGS)
 
 digits: .venv/ready
 	$(BIN)/python generate_digits.py --num_samples 10 $(ARGS)
+
+demo: .venv/ready-dev demo/node_modules/ready demo/classifier.onnx
+	$(BIN)/python export_generator.py --format onnx --output demo/generator.onnx --overwrite $(ARGS)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo $(PORT)
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest $(ARGS)
@@ -36,5 +41,13 @@ lint: .venv/ready-dev
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+demo/node_modules/ready: demo/package-lock.json
+	@npm --version >/dev/null || { echo "The page needs npm, which comes with Node.js" >&2; exit 2; }
+	npm ci --prefix demo --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+demo/classifier.onnx: assets/classifier.npz .venv/ready-dev
+	$(BIN)/python demo/export_classifier.py
+
 clean:
-	rm -rf .venv
+	rm -rf .venv demo/node_modules demo/*.onnx

@@ -6,7 +6,7 @@ import time
 import pytest
 from conftest import REPOSITORY, one_line, run_script
 
-from config import GenerateSettings, TrainSettings, UserError, parse
+from config import Settings, TrainSettings, UserError, parse
 
 
 def test_defaults_are_the_published_ones():
@@ -15,12 +15,15 @@ def test_defaults_are_the_published_ones():
     assert settings.learning_rate == 1e-4
 
 
-@pytest.mark.parametrize("settings_class", [TrainSettings, GenerateSettings])
+@pytest.mark.parametrize("settings_class", Settings.__subclasses__())
 def test_each_field_is_a_flag_with_help(settings_class):
     for field in dataclasses.fields(settings_class):
         assert field.metadata["help"]
         if field.type is bool:
             assert getattr(parse(settings_class, [f"--{field.name}"]), field.name) is True
+        elif field.type is tuple:
+            words = [f"--{field.name}", "1", "23"]
+            assert getattr(parse(settings_class, words), field.name) == ["1", "23"]
         else:
             words = [f"--{field.name}", str(field.default)]
             assert getattr(parse(settings_class, words), field.name) == field.default
