@@ -14,6 +14,9 @@ from config import UserError
 
 BLOCK = 100  # digits drawn in one call, always: a digit's bits must not depend on its neighbours
 TRAINING, DRAWING, DROPOUT = 0, 1, 2  # purposes of random numbers
+# Adam moves every weight by about its step size. So a layer learns GAIN times as fast whose weights
+# are that much smaller and whose outputs are multiplied by it (the reverse of Karras et al. 2018).
+GAIN = 10
 
 
 def use_cpu():
@@ -25,44 +28,57 @@ def build_generator(noise_dim=200):
     """Noise (batch, noise_dim) to digits (batch, 28, 28, 1) in [-1, 1].
 
     Batch normalisation makes a layer deaf to the scale of its weights: small ones learn faster.
+    The last layer has none after it, but a GAIN.
     """
 
-    def small():
-        return keras.initializers.RandomNormal(stddev=0.005)
+    def normal(stddev):
+        return keras.initializers.RandomNormal(stddev=stddev)
 
-    def upsample(filters, kernel_size, **options):
-        options |= {"strides": 2, "padding": "same", "kernel_initializer": small()}
+    def upsample(filters, kernel_size, stddev, **options):
+        options |= {"strides": 2, "padding": "same", "kernel_initializer": normal(stddev)}
         return layers.Conv2DTranspose(filters, kernel_size, **options)
 
     return keras.Sequential(
         [
             keras.Input((noise_dim,)),
-            layers.Dense(7 * 7 * 256, use_bias=False, kernel_initializer=small(), name="dense"),
+            layers.Dense(12544, use_bias=False, kernel_initializer=normal(0.001), name="dense"),
             layers.Reshape((7, 7, 256)),  # (batch, 7, 7, 256)
             FusedBatchNormalization(name="dense_normalisation"),
             layers.ReLU(),
-            upsample(64, 4, use_bias=False, name="up_14"),  # (batch, 14, 14, 64)
+            upsample(64, 4, 0.001, use_bias=False, name="up_14"),  # (batch, 14, 14, 64)
             FusedBatchNormalization(name="up_14_normalisation"),
             layers.ReLU(),
-            upsample(1, 6, activation="tanh", dtype="float32", name="up_28"),  # (batch, 28, 28, 1)
-        ],
+            layers.Rescaling(GAIN),
+            upsample(1, 6, 0.005 / GAIN, activation="tanh", dtype="float32", name="up_28"),
+        ],  # (batch, 28, 28, 1)
         name="generator",
     )
 
 
 def build_discriminator(dropout=0.1):
     """Digits (batch, 28, 28, 1) in [-1, 1] to the probability (batch, 1) that each is real."""
-    common = dict(padding="same", kernel_initializer="he_normal")
+
+    def start():
+        """He et al. 2015, but for the GAIN."""
+        return keras.initializers.VarianceScaling(2 / GAIN**2)
+
+    def downsample(filters, name):
+        return layers.Conv2D(filters, 5, 2, "same", kernel_initializer=start(), name=name)
+
+    verdict = {"kernel_initializer": start(), "activation": "sigmoid", "dtype": "float32"}
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 5, 2, name="down_14", **common),  # (batch, 14, 14, 32)
-            layers.LeakyReLU(0.2),
-            layers.Conv2D(128, 5, 2, name="down_7", **common),  # (batch, 7, 7, 128)
-            layers.LeakyReLU(0.2),
+            downsample(32, "down_14"),  # (batch, 14, 14, 32)
+            layers.Rescaling(GAIN),
+            layers.LeakyReLU(0.02),
+            downsample(128, "down_7"),  # (batch, 7, 7, 128)
+            layers.Rescaling(GAIN),
+            layers.LeakyReLU(0.02),
             KeyedDropout(dropout, name="dropout"),
             layers.Flatten(),  # (batch, 6272)
-            layers.Dense(1, activation="sigmoid", dtype="float32", name="verdict"),  # (batch, 1)
+            layers.Rescaling(GAIN),
+            layers.Dense(1, name="verdict", **verdict),  # (batch, 1)
         ],
         name="discriminator",
     )
