@@ -31,16 +31,6 @@ def network(words):
     return [layer(each) for each in words.split(",")]
 
 
-def initializer(words):
-    """A standard deviation, or the name of one of Keras' initialisers."""
-    import keras
-
-    try:
-        return keras.initializers.RandomNormal(stddev=float(words))
-    except ValueError:
-        return keras.initializers.get(words)
-
-
 def main():
     with quiet_start():
         import keras
@@ -52,42 +42,53 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--generator", type=network, default="64x4,1x6")
-    parser.add_argument("--generator_start", type=initializer, default="0.005")
-    parser.add_argument("--generator_momentum", type=float, default=0.9, help="of its statistics")
+    parser.add_argument("--generator_start", type=float, default=0.001, help="of its first weights")
+    parser.add_argument("--last_start", type=float, default=0.005, help="of its last layer's")
+    parser.add_argument("--last_gain", type=float, default=models.GAIN)
     parser.add_argument("--discriminator", type=network, default="32x5,128x5")
-    parser.add_argument("--discriminator_start", type=initializer, default="he_normal")
+    parser.add_argument("--gain", type=float, default=models.GAIN, help="of the discriminator")
+    parser.add_argument("--slope", type=float, default=0.02, help="of its leaky ReLU")
     parser.add_argument("train", nargs="*", help="words for train_dcgan.py, after --")
     trial = parser.parse_args()
 
     def build_generator(noise_dim=200):
-        *hidden, (last, kernel_size, stride) = trial.generator
-        start = trial.generator_start
+        *hidden, last = trial.generator
+
+        def upsample(shape, stddev, name, **options):
+            start = keras.initializers.RandomNormal(stddev=stddev)
+            options |= {"padding": "same", "kernel_initializer": start, "name": name}
+            return layers.Conv2DTranspose(*shape, **options)
+
+        start = keras.initializers.RandomNormal(stddev=trial.generator_start)
         network = keras.Sequential([keras.Input((noise_dim,))])
         network.add(layers.Dense(12544, use_bias=False, kernel_initializer=start, name="dense"))
         network.add(layers.Reshape((7, 7, 256)))
         for number, shape in enumerate(hidden):
-            network.add(models.FusedBatchNormalization(trial.generator_momentum))
+            network.add(models.FusedBatchNormalization())
             network.add(layers.ReLU())
-            options = dict(padding="same", kernel_initializer=start, use_bias=False)
-            network.add(layers.Conv2DTranspose(*shape, name=f"up_{number}", **options))
-        network.add(models.FusedBatchNormalization(trial.generator_momentum))
+            network.add(upsample(shape, trial.generator_start, f"up_{number}", use_bias=False))
+        network.add(models.FusedBatchNormalization())
         network.add(layers.ReLU())
-        options = dict(padding="same", kernel_initializer=start, activation="tanh")
-        options |= dict(dtype="float32", name="last")
-        network.add(layers.Conv2DTranspose(last, kernel_size, stride, **options))
+        network.add(layers.Rescaling(trial.last_gain))
+        stddev, options = trial.last_start / trial.last_gain, {"dtype": "float32"}
+        network.add(upsample(last, stddev, "last", activation="tanh", **options))
         return network
 
     def build_discriminator(dropout=0.1):
-        start = trial.discriminator_start
+        def start():
+            return keras.initializers.VarianceScaling(2 / trial.gain**2)
+
         network = keras.Sequential([keras.Input((28, 28, 1))])
         for number, shape in enumerate(trial.discriminator):
-            options = dict(padding="same", kernel_initializer=start, name=f"down_{number}")
+            options = dict(padding="same", kernel_initializer=start(), name=f"down_{number}")
             network.add(layers.Conv2D(*shape, **options))
-            network.add(layers.LeakyReLU(0.2))
+            network.add(layers.Rescaling(trial.gain))
+            network.add(layers.LeakyReLU(trial.slope))
         network.add(models.KeyedDropout(dropout, name="dropout"))
         network.add(layers.Flatten())
+        network.add(layers.Rescaling(trial.gain))
         options = dict(activation="sigmoid", dtype="float32", name="verdict")
-        network.add(layers.Dense(1, kernel_initializer=start, **options))
+        network.add(layers.Dense(1, kernel_initializer=start(), **options))
         return network
 
     models.build_generator = dcgan.build_generator = build_generator

@@ -1,0 +1,38 @@
+"""Write the digit classifier for the page, which asks it what has been drawn."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+DEMO = Path(__file__).resolve().parent
+sys.path.insert(0, str(DEMO.parent))
+
+import exports  # noqa: E402
+from config import Settings, command, knob, quiet_start, some_path  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSettings(Settings):
+    """Write the digit classifier as ONNX."""
+
+    output: str = knob(str(DEMO / "classifier.onnx"), "where to", some_path)
+
+
+def export(settings):
+    """Write the classifier: digits (batch, 28, 28, 1) to probabilities (batch, 10)."""
+    with quiet_start():
+        exports.check_packages("onnx")
+        import keras
+
+        import models
+        import scores
+
+        models.use_cpu()
+        network = scores.Judge().network
+        classifier = keras.Model(network.inputs, network.outputs[-1])
+    exports.export(classifier, "digits", "probabilities", "onnx", settings.output)
+    print(f"Wrote {settings.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(command(DemoSettings, export))

@@ -1,0 +1,264 @@
+"""The page of demo/, in a real browser."""
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import threading
+
+import keras
+import numpy as np
+import pytest
+from conftest import REPOSITORY, run_script
+from keras import layers
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+import exports
+
+NEEDED = ("chromium", "chromedriver", "npm")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+OUTLINE = """
+const focused = document.activeElement;
+const shown = focused.type === "radio" ? focused.nextElementSibling : focused;
+return getComputedStyle(shown).outlineStyle;
+"""
+
+
+def build_copyist():
+    """A generator that needs no training: a mixture, sharp as a rule, of ten real digits."""
+    with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
+        pixels, labels = arrays["x_train"], arrays["y_train"]
+        digits = np.stack([pixels[labels == digit][0] for digit in range(10)]).reshape(10, -1)
+    network = keras.Sequential(
+        [
+            keras.Input((20,)),
+            layers.Dense(10, activation="softmax", use_bias=False),
+            layers.Dense(28 * 28, use_bias=False),
+            layers.Reshape((28, 28, 1)),
+        ]
+    )
+    network.set_weights([5 * np.eye(20, 10), digits / 127.5 - 1])
+    return network
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the page, its packages and its two networks."""
+    missing = [program for program in NEEDED if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    ours = shutil.ignore_patterns("node_modules", "*.onnx")
+    folder = shutil.copytree(
+        REPOSITORY / "demo", tmp_path_factory.mktemp("site") / "demo", ignore=ours
+    )
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=300)
+    finished = run_script("demo/export_classifier.py", "--output", folder / "classifier.onnx")
+    assert finished.returncode == 0, finished.stderr
+    exports.export(build_copyist(), "noise", "digits", "onnx", folder / "generator.onnx")
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the page is served."""
+    handler = functools.partial(Quiet, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(site, tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, which has drawn its first digit."""
+    browser.get("about:blank")
+    return Page(browser, address)
+
+
+class Page:
+    """The page as a visitor sees it."""
+
+    def __init__(self, browser, address):
+        self.browser = browser
+        browser.get(address)
+        self.wait(lambda: "Here in" in self.status)
+
+    def wait(self, condition):
+        WebDriverWait(self.browser, 30, poll_frequency=0.02).until(lambda _: condition())
+
+    def do(self, action, *arguments):
+        """Do what makes the page show another digit, and wait until its address says so."""
+        before = self.browser.current_url
+        action(*arguments)
+        self.wait(lambda: self.browser.current_url != before)
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    @property
+    def status(self):
+        return self.find("#status").text
+
+    @property
+    def reading(self):
+        """What the classifier reads, and how many milliseconds after the click."""
+        return [int(re.search(words, self.status)[1]) for words in (r"reads (\d)", r"in (\d+) ms")]
+
+    @property
+    def ink(self):
+        """The picture, (28, 28) from 0 to 255."""
+        values = self.browser.execute_script(
+            "return [...canvas.getContext('2d').getImageData(0, 0, 28, 28).data]"
+        )
+        return np.array(values).reshape(28, 28, 4)[..., 3]
+
+    def press(self, key):
+        webdriver.ActionChains(self.browser).send_keys(key).perform()
+
+
+def test_a_click_draws_another_digit_at_once(page):
+    seen, milliseconds = [page.ink], []
+    for _ in range(10):
+        page.do(page.find("button").click)
+        assert (page.ink != seen[-1]).any()
+        seen.append(page.ink)
+        milliseconds.append(page.reading[1])
+    assert statistics.median(milliseconds) < 200
+    assert np.ptp(seen[-1]) > 200  # ink on paper
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_picked_digit_is_drawn(page, digit):
+    page.do(page.find(f"[value='{digit}']").click)
+    assert page.reading[0] == digit
+    first = page.browser.current_url
+    page.do(page.find("button").click)
+    assert page.reading[0] == digit and page.browser.current_url != first
+
+
+def test_a_link_reopens_the_same_digit(page):
+    page.do(page.find("[value='4']").click)
+    straight = page.ink
+    first, second, *_ = page.browser.find_elements(By.CSS_SELECTOR, "[type=range]")
+    for slider, key in ((first, Keys.ARROW_RIGHT), (second, Keys.END), (first, Keys.ARROW_RIGHT)):
+        page.do(slider.send_keys, key)
+    bent, link = page.ink, page.find("#link").get_attribute("href")
+    assert (bent != straight).any()
+    assert link == page.browser.current_url
+    page.browser.get("about:blank")
+    again = Page(page.browser, link)
+    np.testing.assert_array_equal(again.ink, bent)
+    assert again.find("#link").get_attribute("href") == link
+    assert again.find("[value='4']").is_selected()
+
+
+def test_the_back_button_reopens_the_digit_before(page):
+    before, shown = page.browser.current_url, page.ink
+    page.do(page.find("button").click)
+    page.browser.back()
+    page.wait(lambda: page.browser.current_url == before and (page.ink == shown).all())
+
+
+@pytest.mark.parametrize(
+    "link", ["#", "#seed=-1", "#seed=x", "#seed=7&digit=12&sliders=a,1e999,9", "#seed=99999999999"]
+)
+def test_a_broken_link_still_draws(browser, address, link):
+    browser.get("about:blank")
+    page = Page(browser, address + link)
+    assert re.search(r"#seed=\d+&digit=any&sliders=[-0-9.,]+$", page.browser.current_url)
+
+
+def test_the_keyboard_does_everything(page):
+    for name, key in (
+        ("any", Keys.ARROW_RIGHT),
+        ("New digit", Keys.SPACE),
+        ("one way", Keys.ARROW_LEFT),
+        ("another", Keys.HOME),
+        ("a third", Keys.END),
+        ("a fourth", Keys.ARROW_UP),
+        ("Link to this digit", None),
+    ):
+        page.press(Keys.TAB)
+        assert page.browser.switch_to.active_element.accessible_name == name
+        assert page.browser.execute_script(OUTLINE) == "solid"
+        if key:
+            page.do(page.press, key)
+    assert page.browser.current_url.endswith("digit=0&sliders=-0.1,-2,2,0.1")
+
+
+def test_a_phone_needs_no_sideways_scrolling(page):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        root = "document.documentElement"
+        assert page.browser.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+        assert page.browser.execute_script(f"return {root}.clientWidth") == 360
+        assert page.find("canvas").size["width"] > 300
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("name", ["generator.onnx", "node_modules"])
+def test_what_is_missing_is_named(browser, address, site, name):
+    away = (site / name).rename(site.parent / name)
+    try:
+        browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+        browser.get("about:blank")
+        browser.get(address)
+        words = ("Cannot draw", "onnx", "make demo")
+        shown = browser.find_element(By.ID, "status")
+        WebDriverWait(browser, 30).until(lambda _: all(word in shown.text for word in words))
+        assert not browser.find_element(By.CSS_SELECTOR, "button").is_enabled()
+    finally:
+        away.rename(site / name)
+
+
+def test_everything_comes_from_this_machine(browser, address):
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what came before
+    browser.get("about:blank")
+    Page(browser, address)
+    messages = [json.loads(each["message"])["message"] for each in browser.get_log("performance")]
+    asked = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert len(asked) >= 7 and all(url.startswith((address, "data:")) for url in asked)
+    assert not browser.get_log("browser")
