@@ -50,6 +50,12 @@ def below_one(value):
         return "must be a number from 0 up to, but not including, 1"
 
 
+def not_negative(value):
+    """Check for a finite number from 0 up."""
+    if not 0 <= value < float("inf"):
+        return "must be a number from 0 up"
+
+
 def share(value):
     """Check for a number from 0 to 1."""
     if not 0 <= value <= 1:
@@ -152,6 +158,9 @@ class TrainSettings(Settings):
     noise_dim: int = knob(200, "length of the generator's input", between(1, 10**4), True)
     dropout: float = knob(
         0.1, "the discriminator's dropout rate, in steps of 1/256", dropout_rate, True
+    )
+    gradient_penalty: float = knob(
+        0.3, "weight of the discriminator's R1 penalty, 0 for none", not_negative, True
     )
     ema_decay: float = knob(0.999, "averaging of the generator over steps", below_one, True)
     seed: int = knob(

@@ -3,6 +3,7 @@
 Normal noise of many dimensions lies near a sphere of radius sqrt(dim), and so does all noise here.
 """
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -71,7 +72,7 @@ def find_noise(generator, target, seed, steps):
     goal = tf.constant(data.to_model_range(target), tf.float32)
     nearest = np.argsort(((digits - goal.numpy()) ** 2).mean((1, 2)))[:STARTS]
     z = tf.Variable(digit_noise(seed, nearest, dim))
-    adam = models.keras.optimizers.Adam(0.1)
+    adam = keras.optimizers.Adam(0.1)
     adam.build([z])
 
     @tf.function

@@ -48,6 +48,8 @@ def test_each_field_is_a_flag_with_help(settings_class):
         ["--dropout", "-0.1"],
         ["--dropout", "0.999"],
         ["--dropout", "nan"],
+        ["--gradient_penalty", "-1"],
+        ["--gradient_penalty", "inf"],
         ["--noise_dim", "0"],
         ["--seed", "-1"],
         ["--seed", "99999999999"],

@@ -1,5 +1,6 @@
 """The networks, the losses and one step of the game."""
 
+import dataclasses
 import math
 
 import keras
@@ -98,6 +99,41 @@ def test_the_loss_ratio_is_that_of_the_two_gradients(logit):
 
     through_ratio, direct = gradients(tf.constant([[1.0], [logit]]))
     np.testing.assert_allclose(through_ratio, direct, rtol=1e-4)
+
+
+def test_the_penalty_is_that_of_a_known_slope(gan):
+    """With D(x) = sigmoid(w x) the log odds have the slope w, so the penalty's gradient is w."""
+    plane = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")]
+    )
+    gan.discriminator = plane
+    real = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
+    slope, bias = gan.penalty_gradients(real)
+    weight = dcgan.PENALTY_EVERY * SETTINGS.gradient_penalty
+    np.testing.assert_allclose(slope, weight * plane.weights[0].numpy(), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(bias, 0, atol=1e-6)
+
+
+def test_the_penalty_comes_every_so_many_steps(digits):
+    """Steps 1 to 15 are the same with and without it; steps 0 and 16 are not."""
+    gans = {
+        weight: dcgan.DCGAN(dataclasses.replace(SETTINGS, gradient_penalty=weight), digits[:32])
+        for weight in (0.0, 100.0)
+    }
+    same = []
+    for _ in range(17):
+        gans[0.0].load_state(gans[100.0].state())
+        for gan in gans.values():
+            take_steps(gan, 1)
+        pairs = zip(*(values(gan.discriminator) for gan in gans.values()))
+        same.append(all(np.allclose(a, b, atol=1e-6) for a, b in pairs))
+    assert same == [False] + [True] * 15 + [False]
+
+
+def test_log_odds_undo_the_sigmoid_and_stay_finite():
+    logits = tf.constant([[-8.0], [0.0], [3.0]])
+    np.testing.assert_allclose(dcgan.log_odds(tf.sigmoid(logits)), logits, rtol=1e-3, atol=1e-6)
+    assert np.isfinite(dcgan.log_odds(tf.constant([0.0, 1.0]))).all()
 
 
 def test_one_step_moves_every_weight_of_both_players(gan):
