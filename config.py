@@ -205,7 +205,7 @@ class GenerateSettings(Settings):
     text: tuple = knob((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
     balanced: bool = knob(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = knob(
-        0.9, "how sure the classifier must be of a digit that you ask for", share
+        0.999, "how sure the classifier must be of a digit that you ask for", share
     )
     truncation: float = knob(1.0, "below 1: tidier digits, but more alike", step_size)
     walk: int = knob(0, "an animation through this many digits, and back", between(0, 1000))
