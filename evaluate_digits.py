@@ -46,7 +46,7 @@ class Subject(NamedTuple):
     about: dict  # where the digits came from, for the JSON
     pixels: np.ndarray  # uint8 (N, 28, 28)
     json: Path  # where its scores go
-    pictures: Path  # where its pictures go; each adds its name
+    pictures: str  # where its pictures go; each adds its name
 
 
 def main(argv=None):
@@ -102,7 +102,7 @@ def load_subject(path):
     pixels = files.read_npz(path, "images")["images"]
     check_digits(path, pixels)
     files.check_writable(path.parent)
-    json, pictures = path.with_suffix(".scores.json"), path.with_suffix(".")
+    json, pictures = path.with_suffix(".scores.json"), f"{path.with_suffix('')}."
     return Subject(path.stem, {"images": str(path)}, pixels, json, pictures)
 
 
@@ -120,7 +120,7 @@ def draw_subject(settings, models):
     check_digits(source, pixels)
     about = {"run": folder.name, "generator": source, "seed": settings.seed}
     start = "scores" if which == "latest" else f"scores-{which}"
-    return Subject(folder.name, about, pixels, folder / f"{start}.json", pictures / f"{start}-")
+    return Subject(folder.name, about, pixels, folder / f"{start}.json", f"{pictures}/{start}-")
 
 
 def write_pictures(start, digits, training, densities, found, floor):

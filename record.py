@@ -183,7 +183,8 @@ def find_troubles(history):
     columns = dict(zip(runs.COLUMNS, np.array(history).T))
     real, fake = columns["real_verdict"][-3:], columns["fake_verdict"][-3:]
     scored = np.isfinite(columns["frechet_distance"])
-    distances, rarest = columns["frechet_distance"][scored], columns["rarest_digit"][scored]
+    distances = columns["frechet_distance"][scored]
+    rarest = columns["rarest_digit"][np.isfinite(columns["rarest_digit"])]
     troubles = {}
     if len(history) >= 3 and min(real) > 0.95 and max(fake) < 0.05:
         troubles["won"] = (

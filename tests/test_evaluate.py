@@ -60,10 +60,10 @@ def test_a_run_gets_its_table_json_and_pictures(scored_run, real, capsys):
     drawn, floor = report["scores"], report["floor"]
     # Four epochs of 200 digits draw nothing that could be taken for a digit.
     assert drawn["frechet_distance_test"] > 20 * floor["frechet_distance_test"]
-    assert drawn["coverage"] < 0.1 < 0.9 < floor["coverage"]
+    assert drawn["coverage"] < 0.1 < 0.8 < floor["coverage"]
     for name in ("best", "worst", "nearest"):
         picture = images.load_png(scored_run / "samples" / "small" / f"scores-{name}.png")
-        assert picture.shape[1] > 500
+        assert picture.shape[1] > 200
     assert (scored_run / "samples" / "small" / "scores-shares.png").stat().st_size > 0
 
 
@@ -72,7 +72,7 @@ def test_runs_stand_side_by_side(scored_run, real, data_path, capsys):
     capsys.readouterr()
     assert evaluate(scored_run, real, "--runs", "small", "other", "--num_samples", 2000) == 0
     table = capsys.readouterr().out
-    heading = next(line for line in table.splitlines() if "real digits" in line)
+    heading = next(line for line in table.splitlines() if "better" in line)
     assert heading.split()[:2] == ["small", "other"]
     assert (scored_run / "checkpoints" / "other" / "scores.json").exists()
 
@@ -115,10 +115,10 @@ def test_the_best_generator_is_kept_and_drawn_with(scored_run, real, tmp_path, c
     }
     best = min(distances, key=distances.get)
     for which, epoch in (("best", best), ("latest", 4)):
-        words = ["--generator", which, "--output", str(tmp_path / f"{which}.npz")]
+        words = ["--run", "small", "--generator", which, "--output", str(tmp_path / f"{which}.npz")]
         assert generate_digits.main([*words, *roots(scored_run)]) == 0
         assert f"{runs.SNAPSHOTS[which]}, epoch {epoch}" in capsys.readouterr().out
-    words = ["--generator", "best", "--num_samples", 2000]
+    words = ["--run", "small", "--generator", "best", "--num_samples", 2000]
     assert evaluate(scored_run, real, *words) == 0
     assert (scored_run / "checkpoints" / "small" / "scores-best.json").exists()
 

@@ -37,7 +37,7 @@ def test_it_draws_what_it_drew_when_it_was_trained(digits):
 def test_its_scores_are_those_of_its_card(digits, judged):
     judge = scores.QuickScore(judged[1].pixels)
     distance, rarest = judge.score(digits)
-    stated = float(re.search(r"2,000 digits[^.]*?: ([0-9.]+)", CARD.read_text())[1])
+    stated = float(re.search(r"2,000 digits[^.]*?: ([0-9]+[.][0-9]+)", CARD.read_text())[1])
     assert distance == pytest.approx(stated, rel=0.01)
     assert rarest > 0.7
     report = json.loads((FOLDER / "scores.json").read_text())
