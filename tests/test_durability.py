@@ -388,7 +388,9 @@ def test_a_folder_removed_during_training_stops_the_run(tmp_path, data_path):
 
 def test_memory_and_descriptors_stay_flat(tmp_path, digits):
     np.savez(tmp_path / "few.npz", x_train=digits[:8])
-    with training(tmp_path, tmp_path / "few.npz", "--batch_size", 8) as process:
+    with training(
+        tmp_path, tmp_path / "few.npz", "--batch_size", 8, "--evaluate_every", 0
+    ) as process:
 
         def held_after(epoch):
             while not process.stdout.readline().startswith(f"epoch {epoch}/"):
