@@ -160,7 +160,7 @@ class TrainSettings(Settings):
         0.1, "the discriminator's dropout rate, in steps of 1/256", dropout_rate, True
     )
     gradient_penalty: float = knob(
-        0.3, "weight of the discriminator's R1 penalty, 0 for none", not_negative, True
+        1.0, "weight of the discriminator's R1 penalty, 0 for none", not_negative, True
     )
     ema_decay: float = knob(0.999, "averaging of the generator over steps", below_one, True)
     seed: int = knob(

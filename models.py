@@ -3,14 +3,18 @@
 Randomness is a function of (seed, purpose, step): nothing here keeps a hidden random state.
 """
 
-import math
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from config import UserError
+from custom_layers import (
+    FusedBatchNormalization,
+    KeyedDropout,
+    OneChannelConv2D,
+    OneChannelConv2DTranspose,
+)
 
 BLOCK = 100  # digits drawn in one call, always: a digit's bits must not depend on its neighbours
 TRAINING, DRAWING, DROPOUT = 0, 1, 2  # purposes of random numbers
@@ -35,8 +39,9 @@ def build_generator(noise_dim=200):
         return keras.initializers.RandomNormal(stddev=stddev)
 
     def upsample(filters, kernel_size, stddev, **options):
-        options |= {"strides": 2, "padding": "same", "kernel_initializer": normal(stddev)}
-        return layers.Conv2DTranspose(filters, kernel_size, **options)
+        layer = OneChannelConv2DTranspose if filters == 1 else layers.Conv2DTranspose
+        options["kernel_initializer"] = normal(stddev)
+        return layer(filters, kernel_size, strides=2, padding="same", **options)
 
     return keras.Sequential(
         [
@@ -62,17 +67,17 @@ def build_discriminator(dropout=0.1):
         """He et al. 2015, but for the GAIN."""
         return keras.initializers.VarianceScaling(2 / GAIN**2)
 
-    def downsample(filters, name):
-        return layers.Conv2D(filters, 5, 2, "same", kernel_initializer=start(), name=name)
+    def downsample(layer, filters, name):
+        return layer(filters, 5, 2, "same", kernel_initializer=start(), name=name)
 
     verdict = {"kernel_initializer": start(), "activation": "sigmoid", "dtype": "float32"}
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            downsample(32, "down_14"),  # (batch, 14, 14, 32)
+            downsample(OneChannelConv2D, 32, "down_14"),  # (batch, 14, 14, 32)
             layers.Rescaling(GAIN),
             layers.LeakyReLU(0.02),
-            downsample(128, "down_7"),  # (batch, 7, 7, 128)
+            downsample(layers.Conv2D, 128, "down_7"),  # (batch, 7, 7, 128)
             layers.Rescaling(GAIN),
             layers.LeakyReLU(0.02),
             KeyedDropout(dropout, name="dropout"),
@@ -112,67 +117,6 @@ def build_classifier():
         ],
         name="classifier",
     )
-
-
-class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation (Ioffe & Szegedy 2015) over all but the last axis of (batch, h, w, c).
-
-    On one replica it is TensorFlow's fused operation, which Keras 3 does not use; several
-    replicas share their statistics.
-    """
-
-    def __init__(self, momentum=0.9, **kwargs):
-        super().__init__(momentum=momentum, synchronized=True, **kwargs)
-
-    def call(self, inputs, training=False):
-        if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return super().call(inputs, training=True)
-        mean, variance = self.moving_mean.value, self.moving_variance.value
-        outputs, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            self.gamma.value,
-            self.beta.value,
-            None if training else mean,
-            None if training else variance,
-            epsilon=self.epsilon,
-            is_training=training,
-        )
-        if training:
-            n = math.prod(inputs.shape[:-1])
-            batch_variance *= (n - 1) / n  # the operation returns the unbiased estimate
-            self.moving_mean.assign(mean + (batch_mean - mean) * (1 - self.momentum))
-            self.moving_variance.assign(
-                variance + (batch_variance - variance) * (1 - self.momentum)
-            )
-        return outputs
-
-
-class KeyedDropout(layers.Layer):
-    """Dropout (Srivastava et al. 2014) whose mask is a function of `key`, int64 (2,).
-
-    It takes a batch of as many real digits as fake ones; a replica uses its share of the mask of
-    the whole batch. The rate is rounded to 1/256: one random byte decides one unit.
-    """
-
-    key = None  # set before each call in training
-
-    def __init__(self, rate, **kwargs):
-        super().__init__(**kwargs)
-        self.dropped = round(rate * 256)
-
-    def call(self, inputs, training=False):
-        if not training or not self.dropped:
-            return inputs
-        replica = tf.distribute.get_replica_context()
-        number, replicas = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
-        shape = [2, replicas, inputs.shape[0] // 2, *inputs.shape[1:]]
-        words = tf.random.stateless_uniform(
-            [-(-math.prod(shape) // 4)], self.key, None, None, tf.int32, alg="philox"
-        )
-        random_bytes = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[: math.prod(shape)]
-        mine = tf.reshape(tf.reshape(random_bytes, shape)[:, number], inputs.shape)
-        kept = tf.cast(mine >= self.dropped, inputs.dtype)
-        return inputs * kept * (256 / (256 - self.dropped))
 
 
 def noise(purpose, seed, index, shape):

@@ -36,6 +36,7 @@ def main():
         import keras
         from keras import layers
 
+        import custom_layers
         import dcgan
         import models
     parser = argparse.ArgumentParser(
@@ -64,10 +65,10 @@ def main():
         network.add(layers.Dense(12544, use_bias=False, kernel_initializer=start, name="dense"))
         network.add(layers.Reshape((7, 7, 256)))
         for number, shape in enumerate(hidden):
-            network.add(models.FusedBatchNormalization())
+            network.add(custom_layers.FusedBatchNormalization())
             network.add(layers.ReLU())
             network.add(upsample(shape, trial.generator_start, f"up_{number}", use_bias=False))
-        network.add(models.FusedBatchNormalization())
+        network.add(custom_layers.FusedBatchNormalization())
         network.add(layers.ReLU())
         network.add(layers.Rescaling(trial.last_gain))
         stddev, options = trial.last_start / trial.last_gain, {"dtype": "float32"}
@@ -84,7 +85,7 @@ def main():
             network.add(layers.Conv2D(*shape, **options))
             network.add(layers.Rescaling(trial.gain))
             network.add(layers.LeakyReLU(trial.slope))
-        network.add(models.KeyedDropout(dropout, name="dropout"))
+        network.add(custom_layers.KeyedDropout(dropout, name="dropout"))
         network.add(layers.Flatten())
         network.add(layers.Rescaling(trial.gain))
         options = dict(activation="sigmoid", dtype="float32", name="verdict")

@@ -56,8 +56,8 @@ def test_the_discriminator_gives_probabilities():
     verdicts = discriminator(tf.random.normal([5, 28, 28, 1])).numpy()
     assert verdicts.shape == (5, 1) and verdicts.min() >= 0 and verdicts.max() <= 1
     assert discriminator.layers[-1].activation is keras.activations.sigmoid
-    kinds = [type(layer).__name__ for layer in discriminator.layers]
-    assert kinds.count("Conv2D") == kinds.count("LeakyReLU") == 2
+    for kind in (keras.layers.Conv2D, keras.layers.LeakyReLU):
+        assert sum(isinstance(layer, kind) for layer in discriminator.layers) == 2
 
 
 def test_losses_of_an_undecided_discriminator():
@@ -224,32 +224,6 @@ def test_bfloat16_keeps_its_variables_and_verdicts_in_float32(digits, compiled):
     assert half.discriminator.layers[0].compute_dtype == "bfloat16"
     assert half.generator.layers[-1].compute_dtype == "float32"
     np.testing.assert_allclose(half.sums, full.sums, atol=0.05)
-
-
-def test_batch_normalisation_is_keras_own(digits):
-    inputs = np.random.default_rng(0).normal(2, 3, (8, 5, 5, 4)).astype(np.float32)
-    ours = models.FusedBatchNormalization()
-    theirs = keras.layers.BatchNormalization(momentum=0.9)
-    for training in (True, False):
-        np.testing.assert_allclose(
-            ours(inputs, training=training), theirs(inputs, training=training), atol=1e-5
-        )
-    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
-    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
-
-
-def test_dropout_is_a_function_of_its_key():
-    layer = models.KeyedDropout(0.25)
-    ones = tf.ones([4, 50, 50, 3])
-    masks = []
-    for step in (0, 0, 1):
-        layer.key = models.key(models.DROPOUT, 3, step)
-        masks.append(layer(ones, training=True).numpy())
-    np.testing.assert_array_equal(masks[0], masks[1])
-    assert (masks[0] != masks[2]).any()
-    assert set(np.unique(masks[0])) == {np.float32(0), np.float32(4 / 3)}
-    assert np.mean(masks[0] == 0) == pytest.approx(0.25, abs=0.01)
-    np.testing.assert_array_equal(layer(ones, training=False), ones)
 
 
 def test_a_digit_does_not_depend_on_its_neighbours(gan):
