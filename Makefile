@@ -18,6 +18,8 @@ digits: .venv/ready
 	$(BIN)/python generate_digits.py --num_samples 10 $(ARGS)
 
 demo: .venv/ready-dev demo/node_modules/ready demo/classifier.onnx
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "Port $(PORT) is taken; try: make demo PORT=8001" >&2; exit 2; }
 	$(BIN)/python export_generator.py --format onnx --output demo/generator.onnx --overwrite $(ARGS)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo $(PORT)
 

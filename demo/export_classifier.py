@@ -8,7 +8,8 @@ DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
 import exports  # noqa: E402
-from config import Settings, command, knob, quiet_start, some_path  # noqa: E402
+from checks import some_path  # noqa: E402
+from config import Settings, command, knob, quiet_start  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
