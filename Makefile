@@ -33,6 +33,8 @@ lint: .venv/ready-dev
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Digitgen needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+		echo "If TensorFlow is not found for this Python: make clean, then make PYTHON=python3.13" >&2
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
 .venv/ready: requirements.txt requirements-gpu.txt | .venv/bin/python

@@ -10,9 +10,8 @@ import data
 import latent
 import models
 import scores
-from formats import Drawing
+from formats import FRAMES, Drawing
 
-FRAMES = 20  # of an animation, from one digit to the next
 PLANE = 10  # digits along a side of the plane
 SEARCH_STEPS = 300
 

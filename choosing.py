@@ -27,8 +27,8 @@ def most_tries(num):
 def choose(wanted, blocks, look, min_confidence, report):
     """Keep the first digits of a stream that are read as `wanted`, uint8 (N,), in its order.
 
-    `blocks` yields uint8 (some, 28, 28); `look` is a scores.Judge's. Digit i of the k-th seven
-    wanted is the k-th confident seven of the stream, so more wanted never changes those before.
+    `blocks` yields uint8 (some, 28, 28); `look` is a scores.Judge's. The k-th seven wanted
+    is the stream's k-th confident seven, so more wanted never changes those before.
     Returns Chosen and how many were drawn; `report` is told how many a block brought. Raises
     UserError when the stream ends first.
     """

@@ -41,7 +41,7 @@ def prepare(settings):
     if settings.batch_size % replicas:
         raise UserError(
             f"--batch_size {settings.batch_size} does not divide among {replicas} replicas; "
-            f"give a multiple of {replicas}"
+            f"give a multiple of {replicas}, or --strategy one"
         )
     if settings.compile == "on" and replicas > 1:
         raise UserError(f"--compile on does not go with {replicas} replicas; leave it at auto")
@@ -63,9 +63,10 @@ def find_cluster():
 
 def join_cluster(resolver):
     """The strategy of a cluster, once all its workers are there."""
-    workers = resolver.cluster_spec().num_tasks("worker")
-    print(f"Joining the cluster of {workers} workers", flush=True)
     try:
+        spec = resolver.cluster_spec()
+        workers = sum(map(spec.num_tasks, spec.jobs))
+        print(f"Joining the cluster of {workers} workers", flush=True)
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -73,16 +74,21 @@ def join_cluster(resolver):
 
 
 @contextlib.contextmanager
-def lost_worker_explained(strategy):
-    """Turn TensorFlow's errors about a worker that left into one UserError."""
+def errors_explained(strategy):
+    """Turn TensorFlow's errors about memory, or a worker that left, into one UserError."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "out of memory; close what else uses it, or give another --run a smaller --batch_size"
+        ) from error
     except LOST as error:
         if strategy.cluster_resolver is None:
             raise
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"another worker was lost ({type(error).__name__}); start all workers again, any "
-            "number that divides the batch, to continue from the last checkpoint"
+            "another worker was lost; start all workers again, any number that divides the batch, "
+            f"to continue from the last checkpoint ({type(error).__name__}: {reason})"
         ) from error
 
 

@@ -13,7 +13,7 @@ import files
 import images
 import metrics
 import runs
-from config import REPOSITORY, EvaluateSettings, UserError, command, quiet_start
+from config import EvaluateSettings, UserError, command, quiet_start
 
 SHOWN = 50  # digits in a picture
 
@@ -74,10 +74,11 @@ def evaluate(settings):
     print("Looking at the real digits", flush=True)
     training, test = map(judge.look, real.values())
     columns = {}
+    floor = scores.floor(len(subjects[0].pixels), training, test)  # each has as many
     for subject in subjects:
         print(f"Scoring {len(subject.pixels):,} digits of {subject.name}", flush=True)
         digits = judge.look(subject.pixels)
-        found, floor, densities = scores.score(digits, training, test)
+        found, densities = scores.score(digits, training, test)
         report = subject.about | {"num_samples": len(digits.pixels), "classifier": judge.sha256}
         with files.replacing(subject.json) as file:
             report |= {"scores": found, "floor": floor}
@@ -108,7 +109,7 @@ def load_subject(path):
 
 def draw_subject(settings, models):
     """Digits drawn by a run's generator; raises UserError when it cannot draw."""
-    folder, which = runs.find_run(settings, REPOSITORY), settings.generator
+    folder, which = runs.find_run(settings), settings.generator
     pictures = Path(settings.samples_dir) / folder.name
     for path in (folder, pictures):
         files.check_writable(path)
@@ -124,13 +125,13 @@ def draw_subject(settings, models):
 
 
 def write_pictures(start, digits, training, densities, found, floor):
-    """Write the best, worst and nearest digits and the shares; paths begin with `start`."""
+    """Write the densest, sparsest and nearest digits and the shares; paths begin with `start`."""
     _, twins = metrics.nearest(digits.features[:SHOWN], training.features)
     pairs = np.concatenate([digits.pixels[:SHOWN], training.pixels[twins]], axis=2)
     order = np.argsort(densities, kind="stable")
     for name, title, shown in (
-        ("best", f"the {SHOWN} digits of highest density", digits.pixels[order[: -SHOWN - 1 : -1]]),
-        ("worst", f"the {SHOWN} digits of lowest density", digits.pixels[order[:SHOWN]]),
+        ("densest", f"the {SHOWN} of highest density", digits.pixels[order[: -SHOWN - 1 : -1]]),
+        ("sparsest", f"the {SHOWN} of lowest density", digits.pixels[order[:SHOWN]]),
         ("nearest", "drawn | the nearest training digit", pairs),
     ):
         with files.replacing(f"{start}{name}.png") as file:

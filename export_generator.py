@@ -7,7 +7,7 @@ from pathlib import Path
 import exports
 import files
 import runs
-from config import REPOSITORY, ExportSettings, UserError, command, quiet_start
+from config import ExportSettings, UserError, command, quiet_start
 
 
 def main(argv=None):
@@ -17,7 +17,7 @@ def main(argv=None):
 
 def export(settings):
     """Write the generator that the settings name, and ask the other runtime to draw with it."""
-    folder = runs.find_run(settings, REPOSITORY)
+    folder = runs.find_run(settings)
     path = output_path(settings, folder)
     arrays, which = runs.load_snapshot(folder, settings.generator)
     with quiet_start():

@@ -3,8 +3,11 @@
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
+import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +20,8 @@ LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
 
 # What NumPy and the readers below it raise on a file that is not what it claims to be.
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
-UNREADABLE += (OverflowError, TypeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE += (OverflowError, TypeError, tokenize.TokenError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 @contextlib.contextmanager
@@ -92,18 +96,22 @@ def is_whole(path):
 def check_writable(folder):
     """Make a folder, and raise UserError unless files can be written in it."""
     make_folder(folder)
-    probe = Path(folder) / ".probe"
-    with replacing(probe):
-        pass
-    probe.unlink()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def remove_partial_files(*folders):
     """Remove what a killed process was writing in these folders."""
     for folder in folders:
         for partial in folder.glob(".*.partial"):
-            with contextlib.suppress(OSError):
-                partial.unlink()
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    partial.unlink()
 
 
 def flush(path):

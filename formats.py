@@ -21,8 +21,9 @@ from config import UserError
 
 IDX_ENDING = "-images-idx3-ubyte.gz"
 ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}
-LARGEST_GRID = 100_000  # digits; a picture of 9,486 x 9,486
-FRAMES_PER_SECOND = 20
+LARGEST_PICTURE = 10**8  # pixels, of all frames of a film together
+FRAMES = 20  # of a film, from one digit to the next, and a second
+FILM_SCALE = 6
 
 
 class Drawing(NamedTuple):
@@ -49,8 +50,8 @@ def kind_of(output):
     )
 
 
-def check_output(output, num):
-    """Raise UserError unless `num` digits can be written there, and nothing of worth is lost."""
+def check_output(output, num, scale=0):
+    """Raise UserError unless `num` digits can be written there, a new folder if it is to be one."""
     path, kind = Path(output), kind_of(output)
     if kind == "folder":
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -59,9 +60,13 @@ def check_output(output, num):
         raise UserError(f"--output {output}: is a folder; name a file")
     if not path.parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {path.parent}; make it first")
-    if kind == "png" and num > LARGEST_GRID:
+    side, pictures = data.IMAGE_SIZE * (scale or FILM_SCALE), num * FRAMES
+    if kind == "png":
+        side, pictures = (data.IMAGE_SIZE + images.GAP) * max(1, scale), num
+    if kind in ("png", "gif", "mp4") and pictures * side**2 > LARGEST_PICTURE:
         raise UserError(
-            f"--num_samples: a PNG takes up to {LARGEST_GRID:,}; --output a .npz for more"
+            f"--output {output}: {pictures:,} pictures of {side}x{side} are too many for one file; "
+            "give a smaller --num_samples or --scale, or an .npz"
         )
     if kind == "mp4":
         images.check_mp4()
@@ -92,8 +97,8 @@ def write(output, drawing, scale=0, invert=False):
                 grid = images.make_grid(digits, drawing.columns, 255 * invert)
                 images.save_png(file, images.enlarge(grid, scale))
             else:
-                frames = [images.enlarge(digit, scale or 6) for digit in digits]
-                images.save_film(file, frames, kind, FRAMES_PER_SECOND)
+                frames = [images.enlarge(digit, scale or FILM_SCALE) for digit in digits]
+                images.save_film(file, frames, kind, FRAMES)
     if kind == "idx" and "labels" in drawing.known:
         labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
         with files.replacing(labels) as file:

@@ -10,7 +10,7 @@ import files
 import formats
 import images
 import runs
-from config import REPOSITORY, GenerateSettings, UserError, command, quiet_start
+from config import GenerateSettings, UserError, command, quiet_start
 
 LARGEST_CHOICE = 1_000_000  # digits asked for by label, which are held in memory
 
@@ -23,11 +23,11 @@ def main(argv=None):
 def generate(settings):
     """Draw what the settings ask for and write it."""
     check_combination(settings)
-    folder = runs.find_run(settings, REPOSITORY)
+    folder = runs.find_run(settings)
     wanted = wanted_labels(settings)
     num = settings.walk or 4 * settings.grid_walk or settings.num_samples
     output = settings.output or default_output(settings, folder.name)
-    formats.check_output(output, len(wanted) if settings.text else num)
+    formats.check_output(output, len(wanted) if settings.text else num, settings.scale)
     target = load_target(settings) if settings.near else None
     arrays, source = runs.load_snapshot(folder, settings.generator)
     with quiet_start():
@@ -97,6 +97,12 @@ def default_output(settings, run_name):
         what += "-balanced"
     elif settings.near:
         what = f"near-{Path(settings.near).stem}"
+    if settings.generator != "latest":
+        what += f"-{settings.generator}"
+    if settings.truncation < 1:
+        what += f"-truncation-{settings.truncation:g}"
+    if settings.invert:
+        what += "-inverted"
     ending = "gif" if settings.walk else "png"
     return f"{Path(settings.samples_dir) / run_name}-{what}-seed-{settings.seed}.{ending}"
 
@@ -104,12 +110,14 @@ def default_output(settings, run_name):
 def load_target(settings):
     """The picture that --near names, uint8 (28, 28), white on black."""
     try:
-        target = images.load_png(settings.near)
+        target = images.load_png(settings.near, ground=255 * settings.invert)
     except files.UNREADABLE as error:
         raise files.unreadable(f"--near {settings.near}", "a picture", error) from error
     if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
         size = "x".join(map(str, target.shape[::-1]))
         raise UserError(f"--near {settings.near}: is {size}; make it 28x28, white on black")
+    if target.min() == target.max():
+        raise UserError(f"--near {settings.near}: is blank; give a picture of a digit")
     return 255 - target if settings.invert else target
 
 

@@ -69,9 +69,10 @@ def save_png(file, picture):
     imageio.imwrite(file, picture, extension=".png")
 
 
-def load_png(path):
-    """The picture in a PNG, uint8 (h, w)."""
-    return imageio.imread(path, plugin="pillow", mode="L")
+def load_png(path, ground=0):
+    """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `ground`."""
+    picture, opacity = np.moveaxis(imageio.imread(path, plugin="pillow", mode="LA") / 1.0, -1, 0)
+    return np.rint(ground + (picture - ground) * opacity / 255).astype(np.uint8)
 
 
 def save_gif(file, pictures, seconds=12.0):

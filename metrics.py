@@ -135,15 +135,10 @@ def squared_distances(a, b):
         yield rows, np.maximum(table, 0, out=table)
 
 
-def nearest(a, b, is_same_set=False):
-    """For each row of a (N, dim) the nearest of b (M, dim): (distances, indices), both (N,).
-
-    With `is_same_set` a digit is not its own neighbour.
-    """
+def nearest(a, b):
+    """For each row of a (N, dim) the nearest of b (M, dim): (distances, indices), both (N,)."""
     distances, indices = np.empty(len(a), np.float32), np.empty(len(a), np.int64)
     for rows, table in squared_distances(a, b):
-        if is_same_set:
-            table[np.arange(len(table)), np.arange(len(a))[rows]] = np.inf
         indices[rows] = table.argmin(1)
         distances[rows] = np.sqrt(table.min(1))
     return distances, indices

@@ -3,6 +3,8 @@
 Randomness is a function of (seed, purpose, step): nothing here keeps a hidden random state.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,8 +26,12 @@ GAIN = 10
 
 
 def use_cpu():
-    """Leave the GPUs to others: drawing is quick enough, and the same everywhere, on the CPU."""
-    tf.config.set_visible_devices([], "GPU")
+    """Leave the GPUs to others: drawing is quick enough, and the same everywhere, on the CPU.
+
+    Where this process has begun to compute, for one that trained before it draws, it is too late.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
 
 
 def build_generator(noise_dim=200):

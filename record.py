@@ -49,7 +49,6 @@ class Record:
         arrays = run.load_state()
         if arrays:
             rows = arrays.pop("history").tolist()
-            rows = [(*row, *UNSCORED)[: len(runs.COLUMNS)] for row in rows]  # older ones are short
             self.history = [[int(epoch), int(step), *rest] for epoch, step, *rest in rows]
             self.seconds = float(arrays.pop("seconds"))
             check_finite(arrays, f"{run.folder}: its newest checkpoint")
@@ -76,8 +75,8 @@ class Record:
         digits = None
         if epoch % self.settings.sample_every == 0 or epoch == self.settings.epochs:
             digits = np.concatenate([*self.gan.draw(GRID_DIGITS, self.settings.seed)])
-        best = self.snapshot_of(self.gan.state()) if is_best else None
         state = self.copy_state() if self.is_time_to_save(epoch) else None
+        best = self.snapshot_of(state or self.gan.state()) if is_best else None
         self.write(self.write_epoch, list(self.history), digits, best, state)
 
     def is_time_to_score(self, epoch):
@@ -121,9 +120,10 @@ class Record:
         return self.gan.state() | {"history": history, "seconds": np.array(self.seconds)}
 
     def write(self, work, *arguments):
-        """Have the thread do some writing, in turn; raises what the writing before it raised."""
-        self.wait()
-        self.writing = self.thread.submit(work, *arguments)
+        """Have the thread do some writing in its turn; then raise what the one before it raised."""
+        earlier, self.writing = self.writing, self.thread.submit(work, *arguments)
+        if earlier:
+            earlier.result()
 
     def wait(self):
         """Return when all is on the disk; raises UserError when it could not be written."""
@@ -171,7 +171,8 @@ class Record:
 
     def save_gif(self):
         """Write the grids as one animation."""
-        grids = sorted(self.run.samples.glob("epoch-*.png"))
+        grids = self.run.samples.glob("epoch-*.png")
+        grids = sorted(grids, key=lambda path: int(path.stem.removeprefix("epoch-")))
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             with files.replacing(self.run.samples / "training.gif") as file:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import PRETRAINED, UserError
+from config import PRETRAINED, REPOSITORY, UserError
 from files import (
     check_writable,
     checksum_path,
@@ -203,13 +203,13 @@ def load_settings(folder):
     raise UserError(f"{path}: holds no run's settings; --fresh starts over")
 
 
-def find_run(settings, repository):
+def find_run(settings):
     """The folder to draw from: --run, else your latest run, else the pretrained one.
 
     Raises UserError when there is none.
     """
     root = Path(settings.checkpoints_dir)
-    shipped = repository / "checkpoints" / PRETRAINED
+    shipped = REPOSITORY / "checkpoints" / PRETRAINED
     if settings.run:
         folder = root / settings.run
         if settings.run == PRETRAINED and not folder.exists():

@@ -66,37 +66,42 @@ class Judge:
 
 
 def score(generated, training, test):
-    """Scores of generated digits, of real ones (the floor), and the density of each digit.
+    """Scores of generated digits, and the density of each; all are Digits.
 
-    All are Digits. Scores are a dictionary of numbers and, where a number has a standard error,
-    of pairs. The floor is what real digits get, as many as there are: test digits compared with
-    the training digits, training digits compared with the test digits. Densities, precision and
-    its kin are those of as many digits as there are test digits.
+    Scores are a dictionary of numbers and, where a number has a standard error, of pairs.
+    Densities, precision and its kin are those of as many digits as there are test digits.
+    """
+    return compare(generated, generated, generated, training, test)
+
+
+def floor(num, training, test):
+    """The scores that `num` real digits get.
+
+    Test digits are compared with the training digits, training digits with the test digits.
     """
     choose = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
-    num = len(generated.pixels)
-    test_floor = test.take(choose(len(test.pixels))[:num])
-    training_floor = training.take(choose(len(training.pixels))[:num])
-    held_out, left = test.take(slice(1, None, 2)), test.take(slice(0, None, 2))
-    columns, densities = [], []
-    for to_train, to_test, suspects in (
-        (generated, generated, generated),
-        (test_floor, training_floor, left),
-    ):
-        around = metrics.neighbourhoods(to_test.features[: len(test.pixels)], test.features)
-        densities.append(around.densities)
-        columns.append(
-            distances("training", to_train, training)
-            | distances("test", to_test, test)
-            | {name: value for name, value in around._asdict().items() if name != "densities"}
-            | {
-                "classifier_score": metrics.classifier_score(to_train.probabilities),
-                "confidence": metrics.confidence(to_train.probabilities),
-                "digit_shares": metrics.digit_shares(to_train.probabilities).tolist(),
-            }
-            | copying(suspects.take(slice(COPIES_SOUGHT)), held_out, training)
-        )
-    return *columns, densities[0]
+    like_training = test.take(choose(len(test.pixels))[:num])
+    like_test = training.take(choose(len(training.pixels))[:num])
+    scores, _ = compare(like_training, like_test, test.take(slice(0, None, 2)), training, test)
+    return scores
+
+
+def compare(to_train, to_test, suspects, training, test):
+    """Scores and densities of digits beside training and test digits; `suspects` of copying."""
+    around = metrics.neighbourhoods(to_test.features[: len(test.pixels)], test.features)._asdict()
+    densities = around.pop("densities")
+    scores = (
+        distances("training", to_train, training)
+        | distances("test", to_test, test)
+        | around
+        | {
+            "classifier_score": metrics.classifier_score(to_train.probabilities),
+            "confidence": metrics.confidence(to_train.probabilities),
+            "digit_shares": metrics.digit_shares(to_train.probabilities).tolist(),
+        }
+        | copying(suspects.take(slice(COPIES_SOUGHT)), test.take(slice(1, None, 2)), training)
+    )
+    return scores, densities
 
 
 def distances(name, digits, reference):

@@ -8,6 +8,7 @@ import numpy as np
 
 import data
 import files
+import metrics
 from config import ClassifierSettings, UserError, command, quiet_start
 
 BATCH_SIZE = 100
@@ -69,6 +70,7 @@ def load_labelled(path):
         is_fit = labels.shape == pixels.shape[:1] and labels.dtype.kind in "iu"
         if not is_fit or labels.min() < 0 or labels.max() > 9:
             raise UserError(f"{path}: y_{part} must be a label from 0 to 9 for each image")
+        metrics.require(len(pixels), BATCH_SIZE, f"{path}: x_{part}")
         yield data.to_model_range(pixels[..., None].astype(np.float32)), labels
 
 

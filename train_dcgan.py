@@ -44,7 +44,7 @@ def train(settings):
 
         strategy = devices.prepare(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(devices.lost_worker_explained(strategy))
+        stack.enter_context(devices.errors_explained(strategy))
         identity = settings.identity() | {"images": data.digest(pixels)}
         run = record = None
         if chief:

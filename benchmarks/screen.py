@@ -94,8 +94,10 @@ def main():
 
     models.build_generator = dcgan.build_generator = build_generator
     dcgan.build_discriminator = build_discriminator
-    run = parse(TrainSettings, trial.train).run
-    return train_dcgan.main(trial.train) or evaluate_digits.main(["--run", run])
+    settings = parse(TrainSettings, trial.train)
+    words = ["--run", settings.run, "--checkpoints_dir", settings.checkpoints_dir]
+    words += ["--samples_dir", settings.samples_dir]
+    return train_dcgan.main(trial.train) or evaluate_digits.main(words)
 
 
 if __name__ == "__main__":

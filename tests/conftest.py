@@ -1,5 +1,6 @@
 """What the tests share: a few hundred real digits, and one small run that a test may read."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
 
 import train_dcgan  # noqa: E402
 from config import quiet_start  # noqa: E402

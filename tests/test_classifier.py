@@ -68,7 +68,11 @@ def test_changed_or_missing_weights_are_refused(tmp_path):
 
 def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
     arrays = dict(np.load(labelled))
-    for change in ({"y_train": arrays["y_train"][:-1]}, {"y_test": arrays["y_test"] + 10}):
+    for change in (
+        {"y_train": arrays["y_train"][:-1]},
+        {"y_test": arrays["y_test"] + 10},
+        {"x_test": arrays["x_test"][:99], "y_test": arrays["y_test"][:99]},
+    ):
         np.savez(tmp_path / "bad.npz", **arrays | change)
         words = ["--data", str(tmp_path / "bad.npz"), "--output", str(tmp_path / "c.npz")]
         assert train_classifier.main(words) == 2

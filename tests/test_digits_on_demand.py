@@ -3,6 +3,7 @@
 import gzip
 
 import idx2numpy
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from conftest import one_line, roots
@@ -234,6 +235,17 @@ def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
     assert np.sqrt(((target - found) ** 2).mean()) < 3
 
 
+def test_what_is_transparent_in_a_picture_is_its_ground(tmp_path):
+    picture = np.zeros((28, 28, 4), np.uint8)
+    picture[5:9, 5:9] = 255, 255, 255, 255
+    imageio.imwrite(tmp_path / "white.png", picture)
+    picture[..., :3] = 0
+    imageio.imwrite(tmp_path / "black.png", picture)
+    white = images.load_png(tmp_path / "white.png")
+    np.testing.assert_array_equal(white, picture[..., 3])
+    np.testing.assert_array_equal(images.load_png(tmp_path / "black.png", 255), 255 - white)
+
+
 BAD = {
     "a letter": ["--text", "20a6"],
     "two digits": ["--digit", 10],
@@ -241,6 +253,8 @@ BAD = {
     "another size": ["--near", "large.png"],
     "no picture": ["--near", "text.png"],
     "nothing there": ["--near", "nowhere.png"],
+    "nothing on it": ["--near", "blank.png"],
+    "a billion pixels": ["--num_samples", 200, "--scale", 100],
     "folder with things": ["--output", "full/"],
     "no such folder": ["--output", "no/such/"],
     "a file as a folder": ["--output", "text.png/"],
@@ -260,7 +274,8 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_mistakes_are_refused_in_one_line(small_run, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.chdir(tmp_path)
-    images.save_png("large.png", np.zeros((32, 32), np.uint8))
+    images.save_png("large.png", np.eye(32, dtype=np.uint8))
+    images.save_png("blank.png", np.zeros((28, 28), np.uint8))
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "other.png").touch()

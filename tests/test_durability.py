@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import dcgan
 import files
 import images
 import runs
+import train_dcgan
 from config import TrainSettings, UserError
 
 STATE = {"weights": np.arange(300, dtype=np.float32), "step": np.array(7)}
@@ -224,6 +226,14 @@ def test_a_second_signal_ends_at_once_with_a_whole_state(tmp_path, data_path):
         assert runs.is_whole(newest)
 
 
+def test_a_second_signal_is_not_caught():
+    with train_dcgan.Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.number == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
 def test_a_second_process_is_refused(tmp_path, data_path):
     with training(tmp_path, data_path):
         words = ["--data", data_path, "--batch_size", 40, *roots(tmp_path)]
@@ -286,6 +296,16 @@ def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, caps
     assert "curves.png" in one_line(capsys.readouterr().err)
     newest = sorted((tmp_path / "checkpoints" / "small").glob("state-*.npz"))[-1]
     assert newest.name == "state-000000010.npz"  # both epochs that were trained
+
+
+def test_a_signal_saves_though_the_pictures_before_it_could_not_be_written(
+    tmp_path, data_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(images, "save_curves", lambda *_: signal.raise_signal(15) or no_room())
+    assert train(tmp_path, data_path, "--epochs", "9", "--save_every", "9") == 2
+    assert "curves.png" in one_line(capsys.readouterr().err)
+    newest = sorted((tmp_path / "checkpoints" / "small").glob("state-*.npz"))[-1]
+    assert int(newest.stem.removeprefix("state-")) >= 5
 
 
 def no_room():
@@ -444,6 +464,27 @@ def test_hostile_files_are_at_worst_refused(tmp_path, digits, kind):
             refused += 1
             assert "\n" not in str(error)
     assert refused > 100
+
+
+def test_every_bit_of_a_header_may_be_wrong(tmp_path, digits):
+    path, refused = tmp_path / "a.npz", 0
+    np.savez(path, x_train=np.tile(digits, (2, 1, 1)))  # NumPy reads it before its checksum
+    content = path.read_bytes()
+    for bit in range(8 * 200):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            data.load_images(path)
+        except UserError:
+            refused += 1
+    assert refused > 1000
+
+
+def test_a_folder_is_checked_by_many_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: files.check_writable(tmp_path), range(400)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):

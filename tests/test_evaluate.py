@@ -61,7 +61,7 @@ def test_a_run_gets_its_table_json_and_pictures(scored_run, real, capsys):
     # Four epochs of 200 digits draw nothing that could be taken for a digit.
     assert drawn["frechet_distance_test"] > 20 * floor["frechet_distance_test"]
     assert drawn["coverage"] < 0.1 < 0.8 < floor["coverage"]
-    for name in ("best", "worst", "nearest"):
+    for name in ("densest", "sparsest", "nearest"):
         picture = images.load_png(scored_run / "samples" / "small" / f"scores-{name}.png")
         assert picture.shape[1] > 200
     assert (scored_run / "samples" / "small" / "scores-shares.png").stat().st_size > 0

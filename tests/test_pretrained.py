@@ -42,8 +42,12 @@ def test_its_scores_are_those_of_its_card(digits, judged):
     assert rarest > 0.7
     report = json.loads((FOLDER / "scores.json").read_text())
     assert report["classifier"] == judged[0].sha256 and report["num_samples"] == 10_000
-    for name in ("frechet_distance_test", "coverage", "recall"):
-        assert f"{report['scores'][name]:.3g}" in CARD.read_text()
+    for name, row in (
+        ("frechet_distance_test", "Fréchet distance to the 10,000 test digits"),
+        ("coverage", "coverage"),
+        ("recall", "recall"),
+    ):
+        assert f"| {row} | {report['scores'][name]:.3g} |" in CARD.read_text()
 
 
 def test_every_digit_is_drawn_about_as_often_as_written():

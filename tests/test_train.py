@@ -14,8 +14,10 @@ import termios
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import REPOSITORY, one_line, roots, run_script, train
 
+import dcgan
 import generate_digits
 import images
 import record
@@ -182,3 +184,12 @@ def test_save_every_counts_minutes_within_an_epoch(tmp_path, data_path, monkeypa
 
 def test_history_columns_are_the_file_s(small_run):
     assert tuple(read_history(small_run)[0]) == runs.COLUMNS
+
+
+def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monkeypatch):
+    def run_out(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
+
+    monkeypatch.setattr(dcgan.DCGAN, "train_steps", run_out)
+    assert train(tmp_path, data_path, "--epochs", "1") == 2
+    assert "--batch_size" in one_line(capsys.readouterr().err)
