@@ -139,7 +139,8 @@ def test_a_task_of_slurm_joins_its_cluster(tmp_path, data_path):
 
 
 def test_two_workers_train_the_run_of_one(tmp_path, data_path):
-    quick = ["--epochs", "4", "--learning_rate", "0.001"]
+    # Few steps: training amplifies rounding, more or less by processor.
+    quick = ["--epochs", "2", "--learning_rate", "0.001"]
     grids = []
     for process in start_workers(tmp_path / "two", data_path, *quick):
         _, err = process.communicate(timeout=200)
@@ -159,8 +160,7 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         for folder in ("one", "two")
     ]
     for name in ("generator_loss", "discriminator_loss", "real_verdict", "fake_verdict"):
-        # Later epochs amplify rounding, more or less by processor.
-        np.testing.assert_allclose(histories[0][name][:2], histories[1][name][:2], rtol=0.002)
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=0.002)
 
 
 def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(tmp_path, data_path):
