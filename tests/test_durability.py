@@ -301,7 +301,14 @@ def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, caps
 def test_a_signal_saves_though_the_pictures_before_it_could_not_be_written(
     tmp_path, data_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(images, "save_curves", lambda *_: signal.raise_signal(15) or no_room())
+    once = iter([signal.SIGTERM])  # a second would not be caught
+
+    def fail(*_):
+        for number in once:
+            signal.raise_signal(number)
+        no_room()
+
+    monkeypatch.setattr(images, "save_curves", fail)
     assert train(tmp_path, data_path, "--epochs", "9", "--save_every", "9") == 2
     assert "curves.png" in one_line(capsys.readouterr().err)
     newest = sorted((tmp_path / "checkpoints" / "small").glob("state-*.npz"))[-1]
