@@ -58,17 +58,19 @@ def main():
         def upsample(shape, stddev, name, **options):
             start = keras.initializers.RandomNormal(stddev=stddev)
             options |= {"padding": "same", "kernel_initializer": start, "name": name}
-            return layers.Conv2DTranspose(*shape, **options)
+            fast = custom_layers.OneChannelConv2DTranspose
+            kind = fast if shape[0] == 1 and shape[2] == 2 else layers.Conv2DTranspose
+            return kind(*shape, **options)
 
         start = keras.initializers.RandomNormal(stddev=trial.generator_start)
         network = keras.Sequential([keras.Input((noise_dim,))])
         network.add(layers.Dense(12544, use_bias=False, kernel_initializer=start, name="dense"))
         network.add(layers.Reshape((7, 7, 256)))
         for number, shape in enumerate(hidden):
-            network.add(custom_layers.FusedBatchNormalization())
+            network.add(custom_layers.FusedBatchNormalization(name=f"normalisation_{number}"))
             network.add(layers.ReLU())
             network.add(upsample(shape, trial.generator_start, f"up_{number}", use_bias=False))
-        network.add(custom_layers.FusedBatchNormalization())
+        network.add(custom_layers.FusedBatchNormalization(name="last_normalisation"))
         network.add(layers.ReLU())
         network.add(layers.Rescaling(trial.last_gain))
         stddev, options = trial.last_start / trial.last_gain, {"dtype": "float32"}
@@ -82,7 +84,9 @@ def main():
         network = keras.Sequential([keras.Input((28, 28, 1))])
         for number, shape in enumerate(trial.discriminator):
             options = dict(padding="same", kernel_initializer=start(), name=f"down_{number}")
-            network.add(layers.Conv2D(*shape, **options))
+            fast = number == 0 and shape[2] == 2
+            kind = custom_layers.OneChannelConv2D if fast else layers.Conv2D
+            network.add(kind(*shape, **options))
             network.add(layers.Rescaling(trial.gain))
             network.add(layers.LeakyReLU(trial.slope))
         network.add(custom_layers.KeyedDropout(dropout, name="dropout"))
