@@ -10,9 +10,8 @@ import data
 import latent
 import models
 import scores
-from formats import FRAMES, Drawing
+from formats import FRAMES, PLANE, Drawing
 
-PLANE = 10  # digits along a side of the plane
 SEARCH_STEPS = 300
 
 

@@ -131,7 +131,7 @@ class GenerateSettings(Settings):
     min_confidence: float = knob(
         0.999, "how sure the classifier must be of a digit that you ask for", share
     )
-    truncation: float = knob(1.0, "below 1: tidier digits, but more alike", step_size)
+    truncation: float = knob(1.0, "below 1: digits nearer to the average, more alike", step_size)
     walk: int = knob(0, "an animation through this many digits, and back", between(0, 1000))
     grid_walk: bool = knob(False, "a grid that leads from each of four digits to the others")
     near: str = knob("", "a PNG of 28x28; finds the noise that draws something like it")

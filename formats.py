@@ -24,6 +24,7 @@ ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4
 LARGEST_PICTURE = 10**8  # pixels, of all frames of a film together
 FRAMES = 20  # of a film, from one digit to the next, and a second
 FILM_SCALE = 6
+PLANE = 10  # digits along a side of --grid_walk
 
 
 class Drawing(NamedTuple):

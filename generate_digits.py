@@ -27,7 +27,8 @@ def generate(settings):
     wanted = wanted_labels(settings)
     num = settings.walk or 4 * settings.grid_walk or settings.num_samples
     output = settings.output or default_output(settings, folder.name)
-    formats.check_output(output, len(wanted) if settings.text else num, settings.scale)
+    shown = len(wanted) if settings.text else formats.PLANE**2 if settings.grid_walk else num
+    formats.check_output(output, shown, settings.scale)
     target = load_target(settings) if settings.near else None
     arrays, source = runs.load_snapshot(folder, settings.generator)
     with quiet_start():
@@ -38,7 +39,7 @@ def generate(settings):
         generator = models.load_generator(arrays, source)
     print(f"Drawing with {source}, seed {settings.seed}")
     if settings.truncation < 1:
-        print(f"--truncation {settings.truncation:g}: tidier digits, but fewer kinds of them")
+        print(f"--truncation {settings.truncation:g}: digits nearer to the average, more alike")
     hand = artist.Artist(settings, generator)
     if settings.near:
         drawing = hand.draw_near(target)

@@ -1,5 +1,6 @@
 """What the tests share: a few hundred real digits, and one small run that a test may read."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def roots(folder):
 def train(folder, data_path, *words):
     """The exit status of training the run `small` inside `folder`, in this process."""
     return train_dcgan.main([*SMALL, "--data", str(data_path), *roots(folder), *words])
+
+
+def read_history(folder):
+    """The rows of the history of the run `small` inside `folder`."""
+    with open(folder / "samples" / "small" / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def run_script(name, *words, **options):

@@ -255,6 +255,7 @@ BAD = {
     "nothing there": ["--near", "nowhere.png"],
     "nothing on it": ["--near", "blank.png"],
     "a billion pixels": ["--num_samples", 200, "--scale", 100],
+    "a plane of as many": ["--scale", 100, "--grid_walk"],
     "folder with things": ["--output", "full/"],
     "no such folder": ["--output", "no/such/"],
     "a file as a folder": ["--output", "text.png/"],

@@ -1,12 +1,11 @@
 """Scoring from end to end: the command, and the scores that a run gets during training."""
 
-import csv
 import json
 import math
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, one_line, roots, run_script, train
+from conftest import REPOSITORY, one_line, read_history, roots, run_script, train
 
 import config
 import evaluate_digits
@@ -36,11 +35,6 @@ def scored_run(data_path, tmp_path_factory):
 
 def evaluate(folder, real, *words):
     return evaluate_digits.main(["--data", str(real), *roots(folder), *map(str, words)])
-
-
-def read_history(folder):
-    with open(folder / "samples" / "small" / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_a_run_gets_its_table_json_and_pictures(scored_run, real, capsys):

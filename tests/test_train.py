@@ -1,6 +1,5 @@
 """The training command from end to end, on a few hundred real digits."""
 
-import csv
 import fcntl
 import itertools
 import json
@@ -15,18 +14,13 @@ import termios
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY, one_line, roots, run_script, train
+from conftest import REPOSITORY, one_line, read_history, roots, run_script, train
 
 import dcgan
 import generate_digits
 import images
 import record
 import runs
-
-
-def read_history(folder):
-    with open(folder / "samples" / "small" / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def states(folder):
