@@ -20,7 +20,8 @@ MULTIPLYING = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul"
 def count_flops(function):
     """Floating point operations of the convolutions and matrix products that a call needs.
 
-    A multiplication and an addition count as two. The rest of a step is small beside them.
+    A multiplication and an addition count as two. The rest of a step is small beside them, and
+    what only some steps do (the penalty) is not counted.
     """
     graph = function.graph
     waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
@@ -163,7 +164,7 @@ def tutorial(batch_size, seed=0):
 
 
 def pytorch(batch_size):
-    """This repo's networks in PyTorch, channels last, in the loop of PyTorch's DCGAN example."""
+    """This repo's networks and penalty in PyTorch, channels last, in its DCGAN example's loop."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -171,21 +172,26 @@ def pytorch(batch_size):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
 
-    class Discriminator(nn.Module):
-        """The same two convolutions, padded as Keras pads them; returns logits."""
-
-        def __init__(self):
-            super().__init__()
-            self.down_14 = nn.Conv2d(1, 32, 5, 2)
-            self.down_7 = nn.Conv2d(32, 128, 5, 2)
-            self.dropout = nn.Dropout(0.1)
-            self.verdict = nn.Linear(128 * 7 * 7, 1)
+    class Gain(nn.Module):
+        """What comes in, ten times."""
 
         def forward(self, x):
-            x = functional.leaky_relu(self.down_14(functional.pad(x, (1, 2, 1, 2))), 0.2)
-            x = functional.leaky_relu(self.down_7(functional.pad(x, (1, 2, 1, 2))), 0.2)
-            return self.verdict(self.dropout(x).flatten(1))
+            return 10 * x
 
+    discriminator = nn.Sequential(
+        nn.ZeroPad2d((1, 2, 1, 2)),  # as Keras pads
+        nn.Conv2d(1, 32, 5, 2),
+        Gain(),
+        nn.LeakyReLU(0.02),
+        nn.ZeroPad2d((3, 4, 3, 4)),
+        nn.Conv2d(32, 96, 9, 3),
+        Gain(),
+        nn.LeakyReLU(0.02),
+        nn.Dropout(0.1),
+        nn.Flatten(),
+        Gain(),
+        nn.Linear(96 * 5 * 5, 1),  # logits
+    )
     generator = nn.Sequential(
         nn.Linear(200, 7 * 7 * 256, bias=False),
         nn.Unflatten(1, (256, 7, 7)),
@@ -194,11 +200,12 @@ def pytorch(batch_size):
         nn.ConvTranspose2d(256, 64, 4, 2, 1, bias=False),
         nn.BatchNorm2d(64),
         nn.ReLU(),
+        Gain(),
         nn.ConvTranspose2d(64, 1, 6, 2, 2),
         nn.Tanh(),
     )
     generator = generator.to(device, memory_format=torch.channels_last)
-    discriminator = Discriminator().to(device, memory_format=torch.channels_last)
+    discriminator = discriminator.to(device, memory_format=torch.channels_last)
     g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
     d_adam = torch.optim.Adam(discriminator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
     pixels = torch.from_numpy(data.load_images(TrainSettings().data).copy()).to(device)
@@ -208,13 +215,23 @@ def pytorch(batch_size):
     )
     crossentropy = functional.binary_cross_entropy_with_logits
 
-    def step():
+    def penalty(real):
+        """R1, as every 16th step of ours has it."""
+        discriminator.eval()
+        real.requires_grad_()
+        (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+        discriminator.train()
+        return 8 * slope.square().sum([1, 2, 3]).mean()
+
+    def step(number):
         batch = torch.randint(len(pixels), (batch_size,), device=device)
         real = (pixels[batch, None] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         fake = generator(torch.randn(batch_size, 200, device=device))
         d_adam.zero_grad()
         crossentropy(discriminator(real), ones).backward()
         crossentropy(discriminator(fake.detach()), zeros).backward()
+        if number % 16 == 0:
+            penalty(real).backward()
         d_adam.step()
         g_adam.zero_grad()
         loss = crossentropy(discriminator(fake), ones)
@@ -223,7 +240,7 @@ def pytorch(batch_size):
         return loss.item()
 
     def run(steps):
-        for _ in range(steps):
-            step()
+        for number in range(steps):
+            step(number)
 
     return run
