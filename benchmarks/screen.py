@@ -1,6 +1,6 @@
 """Train a variation of the networks and score it: how the trials in docs/experiments.md were made.
 
-python benchmarks/screen.py --generator 64x4,1x6 --discriminator 32x5,128x5 -- --epochs 10 --run a
+python benchmarks/screen.py --generator 64x4,1x6 --discriminator 32x5,96x9s3 -- --epochs 10 --run a
 
 A layer is FILTERSxKERNEL, with stride 2 unless sN follows: 1x5s1. What comes after `--` goes to
 train_dcgan.py; the run is then scored like any other.
@@ -46,7 +46,7 @@ def main():
     parser.add_argument("--generator_start", type=float, default=0.001, help="of its first weights")
     parser.add_argument("--last_start", type=float, default=0.005, help="of its last layer's")
     parser.add_argument("--last_gain", type=float, default=models.GAIN)
-    parser.add_argument("--discriminator", type=network, default="32x5,128x5")
+    parser.add_argument("--discriminator", type=network, default="32x5,96x9s3")
     parser.add_argument("--gain", type=float, default=models.GAIN, help="of the discriminator")
     parser.add_argument("--slope", type=float, default=0.02, help="of its leaky ReLU")
     parser.add_argument("train", nargs="*", help="words for train_dcgan.py, after --")
