@@ -218,7 +218,7 @@ def test_a_plane_is_a_grid(small_run, tmp_path):
 def test_truncation_shortens_the_noise(small_run, generator, tmp_path, capsys):
     words = ["--truncation", 0.5, "--num_samples", 100, "--output", tmp_path / "t.npz"]
     assert draw(small_run, *words) == 0
-    assert "fewer kinds" in capsys.readouterr().out
+    assert "more alike" in capsys.readouterr().out
     (expected,) = models.draw_noise(generator, 0.5 * latent.digit_noise(0, range(100), 200))
     with np.load(tmp_path / "t.npz") as arrays:
         np.testing.assert_array_equal(arrays["images"], data.to_pixels(expected))
