@@ -171,6 +171,7 @@ def pytorch(batch_size):
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
+    torch.set_flush_denormal(True)  # as TensorFlow does
 
     class Gain(nn.Module):
         """What comes in, ten times."""
@@ -204,6 +205,13 @@ def pytorch(batch_size):
         nn.ConvTranspose2d(64, 1, 6, 2, 2),
         nn.Tanh(),
     )
+    with torch.no_grad():  # first weights as ours, lest a player win at once
+        for layer in discriminator:
+            if hasattr(layer, "weight"):
+                layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5 / 10)
+        for number in (0, 4):
+            generator[number].weight.normal_(0, 0.001)
+        generator[8].weight.normal_(0, 0.0005)
     generator = generator.to(device, memory_format=torch.channels_last)
     discriminator = discriminator.to(device, memory_format=torch.channels_last)
     g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
