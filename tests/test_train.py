@@ -173,7 +173,7 @@ def test_save_every_counts_minutes_within_an_epoch(tmp_path, data_path, monkeypa
     minutes = itertools.count(0, 120)
     monkeypatch.setattr(record.time, "monotonic", lambda: next(minutes))
     assert train(tmp_path / "slow", data_path, "--epochs", "1", "--save_every", "1m") == 0
-    *within, last = states(tmp_path / "slow")  # which steps within, depends on how long a save takes
+    *within, last = states(tmp_path / "slow")  # which, depends on how long a save takes
     assert within and last == "state-000000005.npz"
 
 
