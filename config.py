@@ -181,6 +181,7 @@ class ClassifierSettings(Settings):
     seed: int = knob(0, "names its first weights and data order", between(0, 2**31 - 1))
     data: str = knob(MNIST, "an .npz with labelled digits", some_path)
     output: str = knob(CLASSIFIER, "an .npz for the weights; scores read this one", some_path)
+    overwrite: bool = knob(False, "replace weights that are there")
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""Train the digit classifier that the scores rest on: `python train_classifier.py`."""
+"""Train the digit classifier that the scores rest on: `python train_classifier.py --overwrite`."""
 
 import io
 import sys
@@ -25,6 +25,8 @@ def train(settings):
     path = Path(settings.output)
     if path.suffix != ".npz" or not path.parent.is_dir():
         raise UserError(f"--output {path}: must be an .npz file in a folder that is there")
+    if path.exists() and not settings.overwrite:
+        raise UserError(f"--output {path}: is there already; add --overwrite or give another path")
     files.check_writable(path.parent)
     (x_train, y_train), (x_test, y_test) = load_labelled(settings.data)
     with quiet_start():

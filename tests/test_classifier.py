@@ -80,3 +80,14 @@ def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
     assert train_classifier.main(["--output", str(tmp_path / "no" / "c.npz")]) == 2
     assert "--output" in one_line(capsys.readouterr().err)
     assert not (tmp_path / "c.npz").exists()
+
+
+def test_weights_that_are_there_stay(labelled, tmp_path, capsys):
+    path = tmp_path / "mine.npz"
+    path.write_bytes(b"mine")
+    words = ["--data", str(labelled), "--epochs", "1", "--output", str(path)]
+    assert train_classifier.main(words) == 2
+    assert "--overwrite" in one_line(capsys.readouterr().err)
+    assert path.read_bytes() == b"mine"
+    assert train_classifier.main([*words, "--overwrite"]) == 0
+    scores.Judge(path)
