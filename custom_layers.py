@@ -13,13 +13,6 @@ class OneChannelConv2D(layers.Conv2D):
         return downsample(inputs, tf.convert_to_tensor(kernel))
 
 
-class OneChannelConv2DTranspose(layers.Conv2DTranspose):
-    """Conv2DTranspose to one channel with stride 2, "same", and a kernel of 2x2 to 6x6."""
-
-    def call(self, inputs):
-        return self.activation(upsample(inputs, self.kernel.value) + self.bias.value)
-
-
 @tf.custom_gradient
 def downsample(x, kernel):
     """Convolution (n, 2h, 2w, 1) to (n, h, w, c) by kernel (k, k, 1, c), k from 2 to 6, stride 2.

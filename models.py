@@ -15,7 +15,6 @@ from custom_layers import (
     FusedBatchNormalization,
     KeyedDropout,
     OneChannelConv2D,
-    OneChannelConv2DTranspose,
 )
 
 BLOCK = 100  # digits drawn in one call, always: a digit's bits must not depend on its neighbours
@@ -44,10 +43,9 @@ def build_generator(noise_dim=200):
     def normal(stddev):
         return keras.initializers.RandomNormal(stddev=stddev)
 
-    def upsample(filters, kernel_size, stddev, **options):
-        layer = OneChannelConv2DTranspose if filters == 1 else layers.Conv2DTranspose
+    def convolve(filters, kernel_size, strides, stddev, **options):
         options["kernel_initializer"] = normal(stddev)
-        return layer(filters, kernel_size, strides=2, padding="same", **options)
+        return layers.Conv2DTranspose(filters, kernel_size, strides, "same", **options)
 
     return keras.Sequential(
         [
@@ -56,11 +54,14 @@ def build_generator(noise_dim=200):
             layers.Reshape((7, 7, 256)),  # (batch, 7, 7, 256)
             FusedBatchNormalization(name="dense_normalisation"),
             layers.ReLU(),
-            upsample(64, 4, 0.001, use_bias=False, name="up_14"),  # (batch, 14, 14, 64)
+            convolve(32, 4, 2, 0.001, use_bias=False, name="up_14"),  # (batch, 14, 14, 32)
             FusedBatchNormalization(name="up_14_normalisation"),
             layers.ReLU(),
+            convolve(32, 4, 2, 0.001, use_bias=False, name="up_28"),  # (batch, 28, 28, 32)
+            FusedBatchNormalization(name="up_28_normalisation"),
+            layers.ReLU(),
             layers.Rescaling(GAIN),
-            upsample(1, 6, 0.005 / GAIN, activation="tanh", dtype="float32", name="up_28"),
+            convolve(1, 5, 1, 0.005 / GAIN, activation="tanh", dtype="float32", name="pixels"),
         ],  # (batch, 28, 28, 1)
         name="generator",
     )

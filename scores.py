@@ -43,7 +43,7 @@ class Judge:
 
     def __init__(self, path=CLASSIFIER):
         path = Path(path)
-        mend = "restore it and its .sha256, or train another: python train_classifier.py"
+        mend = "restore it and its .sha256, or train one: python train_classifier.py --overwrite"
         if not path.is_file():
             raise UserError(f"{path}: the digit classifier is missing; {mend}")
         if not files.is_whole(path):

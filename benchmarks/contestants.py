@@ -198,20 +198,23 @@ def pytorch(batch_size):
         nn.Unflatten(1, (256, 7, 7)),
         nn.BatchNorm2d(256),
         nn.ReLU(),
-        nn.ConvTranspose2d(256, 64, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(64),
+        nn.ConvTranspose2d(256, 32, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 32, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(32),
         nn.ReLU(),
         Gain(),
-        nn.ConvTranspose2d(64, 1, 6, 2, 2),
+        nn.ConvTranspose2d(32, 1, 5, 1, 2),
         nn.Tanh(),
     )
     with torch.no_grad():  # first weights as ours, lest a player win at once
         for layer in discriminator:
             if hasattr(layer, "weight"):
                 layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5 / 10)
-        for number in (0, 4):
+        for number in (0, 4, 7):
             generator[number].weight.normal_(0, 0.001)
-        generator[8].weight.normal_(0, 0.0005)
+        generator[11].weight.normal_(0, 0.0005)
     generator = generator.to(device, memory_format=torch.channels_last)
     discriminator = discriminator.to(device, memory_format=torch.channels_last)
     g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)

@@ -1,6 +1,6 @@
 """Train a variation of the networks and score it: how the trials in docs/experiments.md were made.
 
-python benchmarks/screen.py --generator 64x4,1x6 --discriminator 32x5,96x9s3 -- --epochs 10 --run a
+python benchmarks/screen.py --generator 64x4,32x4,1x5s1 -- --epochs 10 --run a
 
 A layer is FILTERSxKERNEL, with stride 2 unless sN follows: 1x5s1. What comes after `--` goes to
 train_dcgan.py; the run is then scored like any other.
@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--generator", type=network, default="64x4,1x6")
+    parser.add_argument("--generator", type=network, default="32x4,32x4,1x5s1")
     parser.add_argument("--generator_start", type=float, default=0.001, help="of its first weights")
     parser.add_argument("--last_start", type=float, default=0.005, help="of its last layer's")
     parser.add_argument("--last_gain", type=float, default=models.GAIN)
@@ -57,10 +57,8 @@ def main():
 
         def upsample(shape, stddev, name, **options):
             start = keras.initializers.RandomNormal(stddev=stddev)
-            options |= {"padding": "same", "kernel_initializer": start, "name": name}
-            fast = custom_layers.OneChannelConv2DTranspose
-            kind = fast if shape[0] == 1 and shape[2] == 2 else layers.Conv2DTranspose
-            return kind(*shape, **options)
+            options |= {"kernel_initializer": start, "name": name}
+            return layers.Conv2DTranspose(*shape, "same", **options)
 
         start = keras.initializers.RandomNormal(stddev=trial.generator_start)
         network = keras.Sequential([keras.Input((noise_dim,))])
