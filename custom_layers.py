@@ -62,11 +62,13 @@ class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation (Ioffe & Szegedy 2015) over all but the last axis of (batch, h, w, c).
 
     On one replica it is TensorFlow's fused operation, which Keras 3 does not use; several
-    replicas share their statistics.
+    replicas share their statistics. The moving variance starts at 0, because from 1 it would take
+    a hundred steps down to that of small activations, and until then all digits would be grey.
     """
 
     def __init__(self, momentum=0.9, **kwargs):
-        super().__init__(momentum=momentum, synchronized=True, **kwargs)
+        kwargs |= {"synchronized": True, "moving_variance_initializer": "zeros"}
+        super().__init__(momentum=momentum, **kwargs)
 
     def call(self, inputs, training=False):
         if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
