@@ -11,11 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from config import UserError
-from custom_layers import (
-    FusedBatchNormalization,
-    KeyedDropout,
-    OneChannelConv2D,
-)
+from custom_layers import FusedBatchNormalization, KeyedDropout, OneChannelConv2D
 
 BLOCK = 100  # digits drawn in one call, always: a digit's bits must not depend on its neighbours
 TRAINING, DRAWING, DROPOUT = 0, 1, 2  # purposes of random numbers
