@@ -8,6 +8,7 @@ mistyped flag answer at once.
 import argparse
 import contextlib
 import dataclasses
+import errno
 import os
 import re
 import sys
@@ -90,7 +91,7 @@ class TrainSettings(Settings):
     seed: int = knob(
         0, "names the run's noise, weights and data order", between(0, 2**31 - 1), True
     )
-    data: str = knob(MNIST, "an .npz with x_train, or a folder with IDX files", some_path)
+    data: str = knob(MNIST, "an .npz with x_train, an IDX file, or a folder with one", some_path)
     sample_every: int = knob(1, "epochs between two sample grids", between(1, 10**6), True)
     evaluate_every: int = knob(5, "epochs between two scores, 0 for none", between(0, 10**6))
     save_every: str = knob("1", "epochs (1) or minutes (10m) between two saves", saving_interval)
@@ -193,11 +194,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(settings_class, argv=None):
     """Settings of the given class from command-line words; raises UserError on a bad one."""
-    parser = Parser(
-        description=settings_class.__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(description=settings_class.__doc__, allow_abbrev=False)
     for field in dataclasses.fields(settings_class):
         if field.type is bool:
             kind = {"action": "store_true"}
@@ -205,8 +202,10 @@ def parse(settings_class, argv=None):
             kind = {"type": str, "nargs": "+", "metavar": "STR"}
         else:
             kind = {"type": field.type, "metavar": field.type.__name__.upper()}
-        flag, help = f"--{field.name}", field.metadata["help"]
-        parser.add_argument(flag, default=field.default, help=help, **kind)
+        help = field.metadata["help"]
+        if field.default not in ("", (), False) and "(default" not in help:
+            help += " (default: %(default)s)"
+        parser.add_argument(f"--{field.name}", default=field.default, help=help, **kind)
     return settings_class(**vars(parser.parse_args(argv)))
 
 
@@ -222,9 +221,13 @@ def command(settings_class, function, argv=None):
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.filename is None:
+        where = error.filename
+        if where is None and error.errno in (errno.EPIPE, errno.ENOSPC):
+            where = "standard output"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python fails once more at its end
+        if where is None:
             raise
-        print(f"{Path(sys.argv[0]).name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {where}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -172,12 +172,12 @@ class Trainer:
             return
         try:
             self.record.end_epoch(epoch)
-        except UserError:  # of the epoch before; its pictures must not cost this one
+            if not (sys.stdout.isatty() and sys.stderr.isatty()):
+                print(report(self.record.history[-1], self.settings.epochs), flush=True)
+        except (UserError, OSError):  # of the epoch before, or of a log; must not cost this epoch
             with contextlib.suppress(UserError):
                 self.save_at_last()
             raise
-        if not (sys.stdout.isatty() and sys.stderr.isatty()):
-            print(report(self.record.history[-1], self.settings.epochs), flush=True)
 
     def save_at_last(self):
         """Save, and return when that is on the disk."""
@@ -200,12 +200,18 @@ def report(row, epochs):
 
 
 class Interruption:
-    """Notes the first Ctrl-C or SIGTERM, to be obeyed between steps; a second ends at once."""
+    """Notes the first Ctrl-C, SIGTERM or SIGHUP, to be obeyed between steps; a second ends at once.
+
+    SIGHUP says that the terminal has closed; `nohup` has it ignored.
+    """
 
     number = 0
 
     def __enter__(self):
-        self.previous = {n: signal.signal(n, self.note) for n in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        self.previous = {number: signal.signal(number, self.note) for number in numbers}
         return self
 
     def __exit__(self, *_):
@@ -216,6 +222,10 @@ class Interruption:
         self.number = number
         for each in self.previous:
             signal.signal(each, signal.SIG_DFL)
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)  # it can come twice, from kernel and shell
+            for stream in (1, 2):  # a write to a terminal that has gone would fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 if __name__ == "__main__":

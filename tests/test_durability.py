@@ -1,14 +1,18 @@
 """What a run survives: kills, signals, full disks, damage, and a second process."""
 
 import contextlib
+import fcntl
 import math
 import os
+import pty
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,6 +217,38 @@ def test_signals_save_and_say_how_to_go_on(tmp_path, data_path, number, status):
     newest = sorted((tmp_path / "checkpoints" / "digits").glob("state-*.npz"))[-1]
     assert newest.name == f"state-{step:09d}.npz"  # not a step was lost
     assert runs.is_whole(newest)
+
+
+def test_a_closed_terminal_saves(tmp_path, data_path):
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    words = ["--data", data_path, "--batch_size", 40, "--epochs", 10_000, *roots(tmp_path)]
+    process = subprocess.Popen(
+        [*map(str, [sys.executable, REPOSITORY / "train_dcgan.py", *words])],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(inside)
+    shown = b""
+    while b"epoch 3/" not in shown:
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    assert process.wait(60) == 129
+    saved = sorted((tmp_path / "checkpoints" / "digits").glob("state-*.npz"))
+    assert runs.is_whole(saved[-1])
+
+
+def test_a_closed_pipe_costs_no_epoch(tmp_path, data_path):
+    with training(tmp_path, data_path, "--save_every", "9999") as process:
+        process.stdout.close()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "standard output: Broken pipe" in one_line(err)
+    (saved,) = (tmp_path / "checkpoints" / "digits").glob("state-*.npz")
+    assert int(saved.stem.removeprefix("state-")) >= 15 and runs.is_whole(saved)
 
 
 def test_a_second_signal_ends_at_once_with_a_whole_state(tmp_path, data_path):
