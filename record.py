@@ -171,8 +171,8 @@ class Record:
 
     def save_gif(self):
         """Write the grids as one animation."""
-        grids = self.run.samples.glob("epoch-*.png")
-        grids = sorted(grids, key=lambda path: int(path.stem.removeprefix("epoch-")))
+        names = (f"epoch-{row[0]:04.0f}.png" for row in self.history)
+        grids = [path for path in map(self.run.samples.joinpath, names) if path.exists()]
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             with files.replacing(self.run.samples / "training.gif") as file:

@@ -64,7 +64,8 @@ class Run:
     def __enter__(self):
         make_folder(self.folder)
         self.lock = take_lock(self.folder / "lock")
-        if self.settings.fresh and self.is_begun():
+        # Pictures of a run without checkpoints are not those of the one that begins now.
+        if self.settings.fresh if self.is_begun() else (self.samples / "history.csv").exists():
             self.set_aside()
         for folder in (self.folder, self.samples):
             check_writable(folder)

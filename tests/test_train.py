@@ -100,6 +100,20 @@ def test_fresh_starts_over_and_sets_the_old_run_aside(continued, data_path, caps
     assert (continued / "samples" / "small.old-1" / "epoch-0002.png").exists()
 
 
+def test_pictures_of_a_run_without_checkpoints_are_set_aside(continued, data_path):
+    shutil.rmtree(continued / "checkpoints" / "small")
+    assert train(continued, data_path, "--epochs", "1", "--seed", "9") == 0
+    assert (continued / "samples" / "small.old-1" / "epoch-0002.png").exists()
+    assert not (continued / "samples" / "small" / "epoch-0002.png").exists()
+
+
+def test_a_picture_that_is_not_ours_is_left_alone(continued, data_path):
+    stranger = continued / "samples" / "small" / "epoch-0002-copy.png"
+    stranger.write_bytes(b"no picture")
+    assert train(continued, data_path, "--epochs", "2") == 0
+    assert stranger.read_bytes() == b"no picture"
+
+
 def test_fresh_twice_loses_nothing(continued, data_path):
     for seed in ("1", "2"):
         assert train(continued, data_path, "--epochs", "1", "--seed", seed, "--fresh") == 0
