@@ -71,6 +71,7 @@ def evaluate(settings):
     if not subjects:
         names = settings.runs or [settings.run]
         subjects = [draw_subject(dataclasses.replace(settings, run=n), models) for n in names]
+        warn_of_other_images(settings, subjects, data.digest(real["x_train"]))
     print("Looking at the real digits", flush=True)
     training, test = map(judge.look, real.values())
     columns = {}
@@ -122,6 +123,19 @@ def draw_subject(settings, models):
     about = {"run": folder.name, "generator": source, "seed": settings.seed}
     start = "scores" if which == "latest" else f"scores-{which}"
     return Subject(folder.name, about, pixels, folder / f"{start}.json", f"{pictures}/{start}-")
+
+
+def warn_of_other_images(settings, subjects, digest):
+    """Warn of runs that learned other images than those, named by `digest`, of the comparison."""
+    for subject in subjects:
+        folder = subject.json.parent
+        known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
+        if known and runs.load_settings(folder)["run"].get("images") != digest:
+            print(
+                f"warning: {subject.name} learned other images than {settings.data} has, so it is "
+                "compared with what it never saw; --data takes an .npz with x_train and x_test",
+                file=sys.stderr,
+            )
 
 
 def write_pictures(start, digits, training, densities, found, floor):

@@ -75,7 +75,7 @@ def score(generated, training, test):
 
 
 def floor(num, training, test):
-    """The scores that `num` real digits get.
+    """The scores that `num` real digits, or as many as there are, get.
 
     Test digits are compared with the training digits, training digits with the test digits.
     """

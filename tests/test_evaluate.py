@@ -8,6 +8,7 @@ import pytest
 from conftest import REPOSITORY, one_line, read_history, roots, run_script, train
 
 import config
+import data
 import evaluate_digits
 import files
 import generate_digits
@@ -59,6 +60,16 @@ def test_a_run_gets_its_table_json_and_pictures(scored_run, real, capsys):
         picture = images.load_png(scored_run / "samples" / "small" / f"scores-{name}.png")
         assert picture.shape[1] > 200
     assert (scored_run / "samples" / "small" / "scores-shares.png").stat().st_size > 0
+
+
+def test_a_run_that_learned_other_images_is_named(scored_run, real, data_path, capsys):
+    folder = scored_run / "checkpoints" / "small"
+    subject = evaluate_digits.Subject("small", {}, None, folder / "scores.json", "")
+    settings = config.EvaluateSettings(data=str(real))
+    for path, is_other in ((data_path, False), (real, True)):
+        digest = data.digest(data.load_images(path))
+        evaluate_digits.warn_of_other_images(settings, [subject], digest)
+        assert ("small learned other images" in capsys.readouterr().err) == is_other
 
 
 def test_runs_stand_side_by_side(scored_run, real, data_path, capsys):
