@@ -26,9 +26,10 @@ def load_images(path):
     if path.is_dir():
         path = find_idx(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --data takes an .npz, or a folder with IDX files")
-    is_idx = "idx3-ubyte" in path.name
-    images = read_idx(path) if is_idx else read_npz(path, "x_train")["x_train"]
+        takes = "--data takes an .npz, an IDX file, or a folder with one"
+        raise UserError(f"{path}: no such file; {takes}")
+    is_npz = path.suffix == ".npz"
+    images = read_npz(path, "x_train")["x_train"] if is_npz else read_idx(path)
     check_images(path, images)
     return images
 

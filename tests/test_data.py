@@ -50,6 +50,8 @@ def test_idx_and_npz_read_the_same(tmp_path, digits, data_path):
         (folder / "t10k-images-idx3-ubyte").write_bytes(idx(digits[:5]))
         np.testing.assert_array_equal(data.load_images(folder), data.load_images(data_path))
         np.testing.assert_array_equal(data.load_images(file), digits)
+        renamed = file.rename(tmp_path / f"{name}.idx{suffix}")
+        np.testing.assert_array_equal(data.load_images(renamed), digits)
 
 
 def test_emnist_as_its_authors_ship_it(tmp_path, digits):
