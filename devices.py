@@ -23,7 +23,10 @@ def prepare(settings):
     strategy_name, resolver = settings.strategy, None
     if strategy_name == "multi_worker" or (strategy_name == "auto" and "TF_CONFIG" in os.environ):
         resolver = find_cluster()  # under Slurm it says which GPUs are ours, so before we look
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
+    if strategy_name == "one":
+        gpus = gpus[:1]
+        tf.config.set_visible_devices(gpus, "GPU")  # the others are for others
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
@@ -66,7 +69,7 @@ def join_cluster(resolver):
     try:
         spec = resolver.cluster_spec()
         workers = sum(map(spec.num_tasks, spec.jobs))
-        print(f"Joining the cluster of {workers} workers", flush=True)
+        print(f"Joining the cluster of {workers} workers; it begins when all are there", flush=True)
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -95,13 +98,13 @@ def errors_explained(strategy):
 def use_xla(settings, strategy):
     """Whether to compile the step with XLA: it pays on one GPU, and not on a CPU."""
     alone = strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None
-    one_gpu = alone and tf.config.list_physical_devices("GPU")
+    one_gpu = alone and tf.config.get_visible_devices("GPU")
     return settings.compile == "on" or (settings.compile == "auto" and bool(one_gpu))
 
 
 def describe(strategy):
     """The devices of a strategy, in words."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     replicas = strategy.num_replicas_in_sync
     if not gpus:
         words = f"the CPU, {os.cpu_count()} cores"
