@@ -61,12 +61,12 @@ def check_output(output, num, scale=0):
         raise UserError(f"--output {output}: is a folder; name a file")
     if not path.parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {path.parent}; make it first")
-    side, pictures = data.IMAGE_SIZE * (scale or FILM_SCALE), num * FRAMES
+    side = data.IMAGE_SIZE * (scale or FILM_SCALE)
     if kind == "png":
-        side, pictures = (data.IMAGE_SIZE + images.GAP) * max(1, scale), num
-    if kind in ("png", "gif", "mp4") and pictures * side**2 > LARGEST_PICTURE:
+        side = (data.IMAGE_SIZE + images.GAP) * max(1, scale)
+    if kind in ("png", "gif", "mp4") and num * side**2 > LARGEST_PICTURE:
         raise UserError(
-            f"--output {output}: {pictures:,} pictures of {side}x{side} are too many for one file; "
+            f"--output {output}: {num:,} pictures of {side}x{side} are too many for one file; "
             "give a smaller --num_samples or --scale, or an .npz"
         )
     if kind == "mp4":

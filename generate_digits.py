@@ -24,11 +24,10 @@ def generate(settings):
     """Draw what the settings ask for and write it."""
     check_combination(settings)
     folder = runs.find_run(settings)
-    wanted = wanted_labels(settings)
     num = settings.walk or 4 * settings.grid_walk or settings.num_samples
+    wanted = wanted_labels(settings, num)
     output = settings.output or default_output(settings, folder.name)
-    shown = len(wanted) if settings.text else formats.PLANE**2 if settings.grid_walk else num
-    formats.check_output(output, shown, settings.scale)
+    formats.check_output(output, num_pictures(settings), settings.scale)
     target = load_target(settings) if settings.near else None
     arrays, source = runs.load_snapshot(folder, settings.generator)
     with quiet_start():
@@ -71,9 +70,16 @@ def check_combination(settings):
             raise UserError(f"--output {settings.output}: a film needs --walk")
 
 
-def wanted_labels(settings):
-    """The digits asked for one by one, uint8 (N,), or None for any."""
-    num = settings.walk or 4 * settings.grid_walk or settings.num_samples
+def num_pictures(settings):
+    """How many places for a digit the output has."""
+    if settings.text:
+        return len(settings.text) * max(map(len, settings.text))
+    ways = settings.walk * formats.FRAMES or settings.grid_walk * formats.PLANE**2
+    return ways or settings.num_samples
+
+
+def wanted_labels(settings, num):
+    """The labels of the `num` digits asked for, uint8 (N,), or None for any."""
     if settings.text:
         return np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
     if not settings.digit and not settings.balanced:

@@ -256,6 +256,8 @@ BAD = {
     "nothing on it": ["--near", "blank.png"],
     "a billion pixels": ["--num_samples", 200, "--scale", 100],
     "a plane of as many": ["--scale", 100, "--grid_walk"],
+    "a walk of as many": ["--scale", 100, "--walk", 11, "--output", "a.png"],
+    "a text of as many": ["--scale", 100, "--text", *(["1" + " " * 20] * 10)],
     "folder with things": ["--output", "full/"],
     "no such folder": ["--output", "no/such/"],
     "a file as a folder": ["--output", "text.png/"],
