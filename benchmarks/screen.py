@@ -82,7 +82,7 @@ def main():
         network = keras.Sequential([keras.Input((28, 28, 1))])
         for number, shape in enumerate(trial.discriminator):
             options = dict(padding="same", kernel_initializer=start(), name=f"down_{number}")
-            fast = number == 0 and shape[2] == 2
+            fast = number == 0 and shape[1] <= 6 and shape[2] == 2
             kind = custom_layers.OneChannelConv2D if fast else layers.Conv2D
             network.add(kind(*shape, **options))
             network.add(layers.Rescaling(trial.gain))
