@@ -220,6 +220,10 @@ def test_signals_save_and_say_how_to_go_on(tmp_path, data_path, number, status):
 
 
 def test_a_closed_terminal_saves(tmp_path, data_path):
+    def take_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     terminal, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
     words = ["--data", data_path, "--batch_size", 40, "--epochs", 10_000, *roots(tmp_path)]
@@ -229,14 +233,17 @@ def test_a_closed_terminal_saves(tmp_path, data_path):
         stdout=inside,
         stderr=inside,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     os.close(inside)
-    shown = b""
-    while b"epoch 3/" not in shown:
-        shown += os.read(terminal, 4096)
-    os.close(terminal)
-    assert process.wait(60) == 129
+    try:
+        shown = b""
+        while b"epoch 3/" not in shown:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)
+        assert process.wait(60) == 129
+    finally:
+        process.kill()
     saved = sorted((tmp_path / "checkpoints" / "digits").glob("state-*.npz"))
     assert runs.is_whole(saved[-1])
 
