@@ -465,7 +465,7 @@ def test_memory_and_descriptors_stay_flat(tmp_path, digits):
 
         def held_after(epoch):
             while not process.stdout.readline().startswith(f"epoch {epoch}/"):
-                pass
+                assert process.poll() is None
             pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
             return pages * resource.getpagesize() >> 20, len(os.listdir(f"/proc/{process.pid}/fd"))
 
