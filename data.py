@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def load_images(path):
     if not path.is_file():
         takes = "--data takes an .npz, an IDX file, or a folder with one"
         raise UserError(f"{path}: no such file; {takes}")
-    is_npz = path.suffix == ".npz"
+    is_npz = path.suffix == ".npz" or zipfile.is_zipfile(path)
     images = read_npz(path, "x_train")["x_train"] if is_npz else read_idx(path)
     check_images(path, images)
     return images

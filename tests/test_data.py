@@ -52,6 +52,9 @@ def test_idx_and_npz_read_the_same(tmp_path, digits, data_path):
         np.testing.assert_array_equal(data.load_images(file), digits)
         renamed = file.rename(tmp_path / f"{name}.idx{suffix}")
         np.testing.assert_array_equal(data.load_images(renamed), digits)
+    bare = tmp_path / "no_ending"
+    bare.write_bytes(data_path.read_bytes())
+    np.testing.assert_array_equal(data.load_images(bare), digits)
 
 
 def test_emnist_as_its_authors_ship_it(tmp_path, digits):
