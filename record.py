@@ -148,7 +148,7 @@ class Record:
         if digits is not None:
             grid = images.make_grid(data.to_pixels(digits))
             grid = images.add_title(grid, f"epoch {epoch}")
-            with files.replacing(self.run.samples / f"epoch-{epoch:04d}.png") as file:
+            with files.replacing(self.grid_path(epoch)) as file:
                 images.save_png(file, grid)
         self.run.save_history(history)
         with files.replacing(self.run.samples / "curves.png") as file:
@@ -169,10 +169,14 @@ class Record:
         arrays = {name.removeprefix(owner): state[name] for name in state if name.startswith(owner)}
         return arrays | {"epoch": np.array(int(state["step"]) / self.steps)}
 
+    def grid_path(self, epoch):
+        """Where the grid of an epoch is."""
+        return self.run.samples / f"epoch-{int(epoch):04d}.png"
+
     def save_gif(self):
         """Write the grids as one animation."""
-        names = (f"epoch-{row[0]:04.0f}.png" for row in self.history)
-        grids = [path for path in map(self.run.samples.joinpath, names) if path.exists()]
+        grids = [self.grid_path(row[0]) for row in self.history]
+        grids = [path for path in grids if path.exists()]
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             with files.replacing(self.run.samples / "training.gif") as file:
