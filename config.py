@@ -203,7 +203,7 @@ def parse(settings_class, argv=None):
         else:
             kind = {"type": field.type, "metavar": field.type.__name__.upper()}
         help = field.metadata["help"]
-        if field.default not in ("", (), False) and "(default" not in help:
+        if field.type is not bool and field.default not in ("", ()) and "(default" not in help:
             help += " (default: %(default)s)"
         parser.add_argument(f"--{field.name}", default=field.default, help=help, **kind)
     return settings_class(**vars(parser.parse_args(argv)))
