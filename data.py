@@ -1,20 +1,31 @@
-"""MNIST in, pixels to and from [-1, 1], and which image is in which batch."""
+"""MNIST in, pixels to and from [-1, 1], and which image is in which batch.
+
+Files are read without trust: nothing in them is ever executed.
+"""
 
 import gzip
 import hashlib
+import lzma
 import math
 import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from config import UserError
-from files import LARGEST_ARCHIVE, UNREADABLE, read_npz, unreadable
+from cli import UserError
 
 IMAGE_SIZE = 28
+LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
 IDX_BYTES = 0x800  # begins an IDX file of bytes, plus its number of dimensions
 IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte", "*-train-images-idx3-ubyte")
+
+# What NumPy and the readers below it raise on a file that is not what it claims to be.
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
+UNREADABLE += (OverflowError, TypeError, tokenize.TokenError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def load_images(path):
@@ -77,6 +88,35 @@ def read_idx(path):
 def idx_header(shape):
     """What stands before the bytes of an IDX file of this shape."""
     return struct.pack(f">{1 + len(shape)}I", IDX_BYTES + len(shape), *shape)
+
+
+def unreadable(path, kind, error):
+    """The UserError for a file that is not what its reader expects."""
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return UserError(f"{path}: cannot be read as {kind} ({reason})")
+
+
+def read_npz(path, *names):
+    """Arrays of an .npz by name: those named, or all. Nothing in it is ever executed.
+
+    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
+                raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
+        with np.load(path, allow_pickle=False) as archive:
+            for name in names:
+                if name not in archive:
+                    held = ", ".join(archive) or "none"
+                    raise UserError(f"{path}: holds no array {name!r}; it has: {held}")
+            arrays = {name: archive[name] for name in names or archive}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"{name} is not an array")
+            return arrays
+    except UNREADABLE as error:
+        raise unreadable(path, "an .npz archive", error) from error
 
 
 def digest(images):

@@ -9,89 +9,92 @@ from typing import NamedTuple
 import numpy as np
 
 import data
-import files
-import images
-import metrics
-import runs
-from config import EvaluateSettings, UserError, command, quiet_start
+from cli import UserError, run_command
+from config import EvaluateSettings
+from evaluation import metrics
+from startup import importing_tensorflow
+from storage import files, images, runs
 
-SHOWN = 50  # digits in a picture
+SHOWN = 50  # images in a picture
 
 # Rows of the table: the score's name in the JSON, its name for people, which way is better.
 ROWS = (
-    ("frechet_distance_training", "Fréchet distance to training digits", "lower"),
-    ("frechet_distance_training_extrapolated", "  of endlessly many digits", "lower"),
-    ("kernel_distance_training", "kernel distance to training digits", "lower"),
-    ("frechet_distance_test", "Fréchet distance to test digits", "lower"),
-    ("frechet_distance_test_extrapolated", "  of endlessly many digits", "lower"),
-    ("kernel_distance_test", "kernel distance to test digits", "lower"),
+    ("fid_training", "FID to training images", "lower"),
+    ("fid_infinity_training", "  FID∞ (extrapolated)", "lower"),
+    ("kid_training", "KID to training images", "lower"),
+    ("fid_test", "FID to test images", "lower"),
+    ("fid_infinity_test", "  FID∞ (extrapolated)", "lower"),
+    ("kid_test", "KID to test images", "lower"),
     ("precision", "precision", "higher"),
     ("recall", "recall", "higher"),
     ("density", "density", "higher"),
     ("coverage", "coverage", "higher"),
-    ("classifier_score", "classifier score, 1 to 10", "higher"),
-    ("confidence", "classifier's confidence", "higher"),
+    ("inception_score", "inception score (MNIST classifier)", "higher"),
+    ("confidence", "classifier's mean confidence", "higher"),
     ("digit_shares", "share of the rarest digit", "as real"),
-    ("nearest_is_training_pixels", "nearest real digit is a training digit", "as real"),
-    ("nearest_is_training_features", "  by features", "as real"),
+    ("nearest_is_training_pixels", "nearest real image is a training image", "as real"),
+    ("nearest_is_training_features", "  in features", "as real"),
     ("copying_z_pixels", "copying test", "above -3"),
-    ("copying_z_features", "  by features", "above -3"),
+    ("copying_z_features", "  in features", "above -3"),
 )
 
 
-class Subject(NamedTuple):
-    """A set of digits to be scored."""
+class ImageSet(NamedTuple):
+    """Images to be scored."""
 
-    name: str  # for people
-    about: dict  # where the digits came from, for the JSON
+    name: str
+    source: dict  # where they came from, for the JSON
     pixels: np.ndarray  # uint8 (N, 28, 28)
-    json: Path  # where its scores go
-    pictures: str  # where its pictures go; each adds its name
+    json: Path  # where the scores go
+    pictures: str  # where the pictures go: the beginning of their paths
 
 
 def main(argv=None):
-    """The exit status of the command with these words."""
-    return command(EvaluateSettings, evaluate, argv)
+    """Run the command; return its exit status."""
+    return run_command(EvaluateSettings, evaluate, argv)
 
 
 def evaluate(settings):
     """Score a run, several runs or an .npz of images, whichever the settings name."""
     if sum(map(bool, (settings.run, settings.runs, settings.images))) > 1:
         raise UserError("give one of --run, --runs and --images")
-    real = files.read_npz(settings.data, "x_train", "x_test")
+    real = data.read_npz(settings.data, "x_train", "x_test")
     for name, pixels in real.items():
-        check_digits(f"{settings.data}: {name}", pixels)
-    subjects = [load_subject(Path(settings.images))] if settings.images else []
-    with quiet_start():
-        import models
-        import scores
+        check_images(f"{settings.data}: {name}", pixels)
+    image_sets = [load_images(Path(settings.images))] if settings.images else []
+    with importing_tensorflow():
+        from evaluation import scores
+        from evaluation.classifier import DigitClassifier
 
-        models.use_cpu()
-        judge = scores.Judge()
-    if not subjects:
+        classifier = DigitClassifier()
+    if not image_sets:
         names = settings.runs or [settings.run]
-        subjects = [draw_subject(dataclasses.replace(settings, run=n), models) for n in names]
-        warn_of_other_images(settings, subjects, data.digest(real["x_train"]))
-    print("Looking at the real digits", flush=True)
-    training, test = map(judge.look, real.values())
+        image_sets = [draw_images(dataclasses.replace(settings, run=name)) for name in names]
+        warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
+    print("Computing the features of the real images", flush=True)
+    training, test = map(classifier.predict, real.values())
     columns = {}
-    floor = scores.floor(len(subjects[0].pixels), training, test)  # each has as many
-    for subject in subjects:
-        print(f"Scoring {len(subject.pixels):,} digits of {subject.name}", flush=True)
-        digits = judge.look(subject.pixels)
-        found, densities = scores.score(digits, training, test)
-        report = subject.about | {"num_samples": len(digits.pixels), "classifier": judge.sha256}
-        with files.replacing(subject.json) as file:
-            report |= {"scores": found, "floor": floor}
+    baseline = scores.real_baseline(len(image_sets[0].pixels), training, test)
+    for image_set in image_sets:
+        print(f"Scoring {len(image_set.pixels):,} images of {image_set.name}", flush=True)
+        predictions = classifier.predict(image_set.pixels)
+        found, densities = scores.score(predictions, training, test)
+        report = image_set.source | {
+            "num_samples": len(image_set.pixels),
+            "classifier": classifier.sha256,
+            "scores": found,
+            "real_data": baseline,
+        }
+        with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
-        write_pictures(subject.pictures, digits, training, densities, found, floor)
-        columns[subject.name] = found
-    print(make_table(columns | {"real digits": floor}))
-    for subject in subjects:
-        print(f"Wrote {subject.json} and {subject.pictures}*.png")
+        write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
+        columns[image_set.name] = found
+    print(make_table(columns | {"real images": baseline}))
+    for image_set in image_sets:
+        print(f"Wrote {image_set.json} and {image_set.pictures}*.png")
 
 
-def check_digits(where, pixels):
+def check_images(where, pixels):
     """Raise UserError unless these are images, and enough of them, that can be scored."""
     data.check_images(where, pixels)
     metrics.require(len(pixels), metrics.FEWEST, f"{where}: a score")
@@ -99,60 +102,62 @@ def check_digits(where, pixels):
         raise UserError(f"{where}: all images are blank or the same; give images of digits")
 
 
-def load_subject(path):
-    """The images of an .npz; raises UserError when they cannot be scored."""
-    pixels = files.read_npz(path, "images")["images"]
-    check_digits(path, pixels)
+def load_images(path):
+    """The images of an .npz, an ImageSet; raises UserError when they cannot be scored."""
+    pixels = data.read_npz(path, "images")["images"]
+    check_images(path, pixels)
     files.check_writable(path.parent)
     json, pictures = path.with_suffix(".scores.json"), f"{path.with_suffix('')}."
-    return Subject(path.stem, {"images": str(path)}, pixels, json, pictures)
+    return ImageSet(path.stem, {"images": str(path)}, pixels, json, pictures)
 
 
-def draw_subject(settings, models):
-    """Digits drawn by a run's generator; raises UserError when it cannot draw."""
+def draw_images(settings):
+    """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
+    from sampling.sampler import Sampler
+    from storage.weights import load_generator
+
     folder, which = runs.find_run(settings), settings.generator
     pictures = Path(settings.samples_dir) / folder.name
     for path in (folder, pictures):
         files.check_writable(path)
-    arrays, source = runs.load_snapshot(folder, which)
-    generator = models.load_generator(arrays, source)
-    print(f"Drawing {settings.num_samples:,} digits, seed {settings.seed}, with {source}")
-    blocks = models.build_drawing(generator)(settings.num_samples, settings.seed)
-    pixels = np.concatenate([data.to_pixels(block) for block in blocks])
-    check_digits(source, pixels)
-    about = {"run": folder.name, "generator": source, "seed": settings.seed}
+    arrays, snapshot = runs.load_snapshot(folder, which)
+    sampler = Sampler(load_generator(arrays, snapshot))
+    print(f"Drawing {settings.num_samples:,} images, seed {settings.seed}, with {snapshot}")
+    pixels = np.concatenate([*sampler.sample(settings.num_samples, settings.seed)])
+    check_images(snapshot, pixels)
+    source = {"run": folder.name, "generator": snapshot, "seed": settings.seed}
     start = "scores" if which == "latest" else f"scores-{which}"
-    return Subject(folder.name, about, pixels, folder / f"{start}.json", f"{pictures}/{start}-")
+    return ImageSet(folder.name, source, pixels, folder / f"{start}.json", f"{pictures}/{start}-")
 
 
-def warn_of_other_images(settings, subjects, digest):
-    """Warn of runs that learned other images than those, named by `digest`, of the comparison."""
-    for subject in subjects:
-        folder = subject.json.parent
+def warn_of_other_images(settings, image_sets, digest):
+    """Warn of runs trained on other images than those, named by `digest`, of the comparison."""
+    for image_set in image_sets:
+        folder = image_set.json.parent
         known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
         if known and runs.load_settings(folder)["run"].get("images") != digest:
             print(
-                f"warning: {subject.name} learned other images than {settings.data} has, so it is "
-                "compared with what it never saw; --data takes an .npz with x_train and x_test",
+                f"warning: {image_set.name} was trained on other images than {settings.data} has, "
+                "so its scores mean little; --data takes an .npz with x_train and x_test",
                 file=sys.stderr,
             )
 
 
-def write_pictures(start, digits, training, densities, found, floor):
-    """Write the densest, sparsest and nearest digits and the shares; paths begin with `start`."""
-    _, twins = metrics.nearest(digits.features[:SHOWN], training.features)
-    pairs = np.concatenate([digits.pixels[:SHOWN], training.pixels[twins]], axis=2)
+def write_pictures(start, drawn, training, densities, found, baseline):
+    """Write the densest, sparsest and nearest images and the shares; paths begin with `start`."""
+    _, neighbours = metrics.nearest(drawn.features[:SHOWN], training.features)
+    pairs = np.concatenate([drawn.pixels[:SHOWN], training.pixels[neighbours]], axis=2)
     order = np.argsort(densities, kind="stable")
     for name, title, shown in (
-        ("densest", f"the {SHOWN} of highest density", digits.pixels[order[: -SHOWN - 1 : -1]]),
-        ("sparsest", f"the {SHOWN} of lowest density", digits.pixels[order[:SHOWN]]),
-        ("nearest", "drawn | the nearest training digit", pairs),
+        ("densest", f"the {SHOWN} of highest density", drawn.pixels[order[: -SHOWN - 1 : -1]]),
+        ("sparsest", f"the {SHOWN} of lowest density", drawn.pixels[order[:SHOWN]]),
+        ("nearest", "drawn | the nearest training image", pairs),
     ):
         with files.replacing(f"{start}{name}.png") as file:
             picture = images.enlarge(images.make_grid(shown))
             images.save_png(file, images.add_title(picture, title))
     with files.replacing(f"{start}shares.png") as file:
-        shares = {"drawn": found["digit_shares"], "real": floor["digit_shares"]}
+        shares = {"drawn": found["digit_shares"], "real": baseline["digit_shares"]}
         images.save_bars(file, shares, "share of each digit")
 
 

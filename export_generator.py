@@ -1,35 +1,34 @@
-"""Write a trained generator for another runtime: `python export_generator.py --format onnx`."""
+"""Export a trained generator for another runtime: `python export_generator.py --format onnx`."""
 
 import os
 import sys
 from pathlib import Path
 
-import exports
-import files
-import runs
-from config import ExportSettings, UserError, command, quiet_start
+from cli import UserError, run_command
+from config import ExportSettings
+from startup import importing_tensorflow
+from storage import exports, files, runs
 
 
 def main(argv=None):
-    """The exit status of the command with these words."""
-    return command(ExportSettings, export, argv)
+    """Run the command; return its exit status."""
+    return run_command(ExportSettings, export, argv)
 
 
 def export(settings):
-    """Write the generator that the settings name, and ask the other runtime to draw with it."""
+    """Write the generator that the settings name; check that the other runtime draws the same."""
     folder = runs.find_run(settings)
     path = output_path(settings, folder)
-    arrays, which = runs.load_snapshot(folder, settings.generator)
-    with quiet_start():
+    arrays, snapshot = runs.load_snapshot(folder, settings.generator)
+    with importing_tensorflow():
         exports.check_packages(settings.format)
-        import models
+        from storage.weights import load_generator
 
-        models.use_cpu()
-        generator = models.load_generator(arrays, which)
-    print(f"Exporting {which}", flush=True)
+        generator = load_generator(arrays, snapshot)
+    print(f"Exporting {snapshot}", flush=True)
     difference = exports.export(generator, "noise", "digits", settings.format, path)
     sizes = " and ".join(map(str, exports.BATCH_SIZES))
-    print(f"Loaded it again: within {difference:.1g} of Keras at batch sizes {sizes}")
+    print(f"Checked in its own runtime: within {difference:.1g} of Keras at batch sizes {sizes}")
     print(f"Wrote {path}, {size(path) / 1e6:.1f} MB")
 
 

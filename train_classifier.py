@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 
 import data
-import files
-import metrics
-from config import ClassifierSettings, UserError, command, quiet_start
+from cli import UserError, run_command
+from config import ClassifierSettings
+from evaluation import metrics
+from startup import importing_tensorflow
+from storage import files
 
 BATCH_SIZE = 100
 LEARNING_RATE = 1.5e-3  # the highest, reached after a tenth of the steps
 
 
 def main(argv=None):
-    """The exit status of the command with these words."""
-    return command(ClassifierSettings, train, argv)
+    """Run the command; return its exit status."""
+    return run_command(ClassifierSettings, train, argv)
 
 
 def train(settings):
@@ -29,16 +31,17 @@ def train(settings):
         raise UserError(f"--output {path}: is there already; add --overwrite or give another path")
     files.check_writable(path.parent)
     (x_train, y_train), (x_test, y_test) = load_labelled(settings.data)
-    with quiet_start():
+    with importing_tensorflow(use_gpu=True):
         import keras
         import tensorflow as tf
 
-        import models
+        from models import build_classifier
+        from storage.weights import named_variables
 
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     keras.utils.set_random_seed(settings.seed)
-    classifier = models.build_classifier()
+    classifier = build_classifier()
     steps = settings.epochs * (len(x_train) // BATCH_SIZE)
     learning_rate = keras.optimizers.schedules.CosineDecay(
         1e-4, steps - steps // 10, warmup_target=LEARNING_RATE, warmup_steps=steps // 10
@@ -52,11 +55,11 @@ def train(settings):
     for epoch in range(settings.epochs):
         network.reset_metrics()
         for batch in data.epoch_order(len(x_train), BATCH_SIZE, settings.seed, epoch):
-            seen = network.train_on_batch(x_train[batch], y_train[batch], return_dict=True)
-        print(f"epoch {epoch + 1}/{settings.epochs}  loss {seen['loss']:.4f}", flush=True)
+            losses = network.train_on_batch(x_train[batch], y_train[batch], return_dict=True)
+        print(f"epoch {epoch + 1}/{settings.epochs}  loss {losses['loss']:.4f}", flush=True)
     _, accuracy = network.evaluate(x_test, y_test, 1000, verbose=0)
     packed = io.BytesIO()
-    weights = models.named_variables(classifier)
+    weights = named_variables(classifier)
     np.savez(packed, **{name: variable.numpy() for name, variable in weights.items()})
     files.replace_with_checksum(path, packed.getvalue())
     print(f"Test accuracy {accuracy:.2%} on {len(x_test):,} digits")
@@ -65,7 +68,7 @@ def train(settings):
 
 def load_labelled(path):
     """Training and test digits: images in [-1, 1], float32 (N, 28, 28, 1), and labels (N,)."""
-    arrays = files.read_npz(path, "x_train", "y_train", "x_test", "y_test")
+    arrays = data.read_npz(path, "x_train", "y_train", "x_test", "y_test")
     for part in ("train", "test"):
         pixels, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
         data.check_images(f"{path}: x_{part}", pixels)

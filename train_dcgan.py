@@ -1,106 +1,204 @@
-"""Train a DCGAN on MNIST: `python train_dcgan.py`. The same command continues where it stood."""
+"""Train a DCGAN on MNIST: `python train_dcgan.py`. To resume, run the same command again."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
-import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-import cluster
 import data
-import runs
-from config import TrainSettings, UserError, command, quiet_start
-from record import Record, diverged
+from cli import UserError, run_command
+from config import TrainSettings
+from startup import importing_tensorflow
+from storage.runs import Run
+from training import cluster
+from training.checkpointer import NotFinite
+from training.interruption import Interruption
+from training.progress import Progress
+from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
 NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def main(argv=None):
-    """The exit status of the command with these words."""
-    return command(TrainSettings, train, argv)
+    """Run the command; return its exit status."""
+    return run_command(TrainSettings, train, argv)
 
 
 def train(settings):
-    """Train, or continue, the run that the settings name; returns the exit status."""
-    pixels = data.load_images(settings.data)
-    if settings.batch_size > len(pixels):
-        raise UserError(
-            f"--batch_size {settings.batch_size} is more than the {len(pixels)} images in "
-            f"{settings.data}; give a smaller one"
-        )
-    chief = cluster.is_chief(settings.strategy)
-    with quiet_start():
-        # TensorFlow takes seconds to import: only now that the settings are known to be good.
-        import devices
-        from dcgan import DCGAN
-        from scores import QuickScore
+    """Train, or resume, the run that the settings name; return the exit status."""
+    images = load_images(settings)
+    is_chief = cluster.is_chief(settings.strategy)
+    with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
+        from training import strategies
+        from training.chief import Chief
+        from training.gan import DCGAN
+        from training.provenance import describe_invocation
 
-        strategy = devices.prepare(settings)
+        strategy = strategies.connect(settings)
+    device, digest = strategies.describe(strategy), data.digest(images)
+    invocation = describe_invocation(settings, device, digest)
+    fixed = settings.fixed_on_resume() | {"images": digest}
+    if settings.dry_run:
+        return print_plan(settings, fixed, invocation, len(images))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(devices.errors_explained(strategy))
-        identity = settings.identity() | {"images": data.digest(pixels)}
-        run = record = None
-        if chief:
-            run = stack.enter_context(runs.Run(settings))
-            run.check_settings(identity)
-        gan = DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
-        if chief:
-            judge = QuickScore(pixels) if settings.evaluate_every else None
-            steps = len(pixels) // settings.batch_size
-            record = stack.enter_context(Record(run, gan, steps, judge))
-        check_agreement(gan, identity | {"epochs": settings.epochs})
-        gan.share_state()
-        trainer = Trainer(settings, gan, len(pixels), record)
-        print(introduction(trainer, devices.describe(strategy)), flush=True)
+        stack.enter_context(strategies.errors_explained(strategy))
+        if is_chief:
+            run = stack.enter_context(Run(settings))
+            run.check_settings(fixed)
+            run.save_settings(fixed, invocation)
+            writer = stack.enter_context(BackgroundWriter())
+
+        gan = DCGAN(settings, images, strategy, strategies.use_xla(settings, strategy))
+        chief = Chief(run, gan, images, writer) if is_chief else None
+        progress = chief.checkpointer.resume() if is_chief else Progress()
+        workers = strategies.Workers(strategy)
+        workers.check_same(fixed | {"epochs": settings.epochs})
+        workers.broadcast(gan.variables().values())
+
+        print(introduction(settings, device, len(images), gan.steps_done, is_chief), flush=True)
         with Interruption() as interruption:
-            stopped_by = trainer.train(interruption)
+            trainer = Trainer(settings, gan, progress, chief, workers, interruption)
+            stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
-            print(f"Stopped and saved at step {gan.steps_done:,}. The {same} continues.")
+            print(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
             return 128 + stopped_by
-        print(f"Done: {gan.steps_done // trainer.steps} epochs.")
-        if record:
-            record.save_gif()
+        print(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
+        if is_chief:
+            chief.logger.save_gif(progress.history)
             print(f"Pictures are in {run.samples}; to draw digits:")
             print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
 
 
-def check_agreement(gan, settings):
-    """Raise UserError, in every worker of a cluster, unless all have the same settings."""
-    text = json.dumps(settings, sort_keys=True).encode()
-    mark = int.from_bytes(hashlib.sha256(text).digest()[:3])
-    if gan.agree([mark, -mark]) != [mark, -mark]:
-        raise UserError(
-            "the workers of this cluster were given different settings or images; start all of "
-            "them with the same command"
+class Trainer:
+    """The loop over epochs and steps. The later workers of a cluster have no `chief`."""
+
+    def __init__(self, settings, gan, progress, chief, workers, interruption):
+        self.settings, self.gan, self.progress, self.chief = settings, gan, progress, chief
+        self.workers, self.interruption = workers, interruption
+        self.num_images = len(gan.images)
+        self.steps_per_epoch = self.num_images // settings.batch_size
+
+    def train(self):
+        """Train to the last epoch, or until a signal, whose number it returns; all is saved."""
+        chief, progress, last = self.chief, self.progress, self.settings.epochs
+        try:
+            with self.progress_bar() as bar:
+                for epoch in range(self.gan.steps_done // self.steps_per_epoch + 1, last + 1):
+                    bar.set_description(f"epoch {epoch}/{last}")
+                    stopped_by = self.train_epoch(epoch, bar)
+                    if stopped_by:
+                        if chief:
+                            chief.save(progress)
+                            chief.writer.wait()
+                        return stopped_by
+                    if chief:
+                        score = chief.score(epoch)
+                        is_best = score.fid < progress.best_fid()
+                        progress.end_epoch(self.settings.batch_size, *score)
+                        chief.warn(progress.history)
+                        chief.log_and_save(epoch, progress, is_best)
+                        report(progress.history[-1], last)
+                if chief:
+                    chief.writer.wait()
+            return 0
+        except NotFinite:
+            raise
+        except (UserError, OSError):  # of a picture or a log; it must not cost an epoch
+            if chief:
+                with contextlib.suppress(UserError):
+                    chief.save(progress)
+                    chief.writer.wait()
+            raise
+
+    def train_epoch(self, epoch, bar):
+        """Take the epoch's remaining steps, about a second's worth a call.
+
+        Returns the number of the signal that stopped it, which all workers obey together, or 0.
+        """
+        order = data.epoch_order(
+            self.num_images, self.settings.batch_size, self.settings.seed, epoch - 1
+        )
+        count = 1
+        while left := epoch * self.steps_per_epoch - self.gan.steps_done:
+            count, stopped_by = self.workers.maximum([count, self.interruption.number])
+            if stopped_by:
+                return stopped_by
+            start, taken = time.perf_counter(), min(left, count)
+            metrics = self.gan.train_steps(order, np.array(taken, np.int32)).numpy()
+            seconds = time.perf_counter() - start
+            if not np.isfinite(metrics).all():
+                raise NotFinite(f"step {self.gan.steps_done:,}", "the losses")
+            self.progress.add(metrics, seconds)
+            count = max(1, round(taken / seconds))
+            g_loss, d_loss, *_ = self.progress.means()
+            bar.set_postfix_str(f"generator {g_loss:.2f}, discriminator {d_loss:.2f}", False)
+            bar.update(taken * self.settings.batch_size)
+            if self.chief and left > taken and self.chief.checkpointer.is_due():
+                self.chief.save(self.progress)
+        return 0
+
+    def progress_bar(self):
+        """A bar of images seen, in a terminal, for the worker that reports."""
+        images = self.steps_per_epoch * self.settings.batch_size
+        return tqdm(
+            total=self.settings.epochs * images,
+            initial=self.gan.steps_done * self.settings.batch_size,
+            unit=" images",
+            unit_scale=True,
+            bar_format="{desc} {percentage:.0f}%|{bar}|{rate_noinv_fmt}, {remaining} left{postfix}",
+            disable=not (self.chief and sys.stderr.isatty()),
         )
 
 
-def introduction(trainer, devices):
+def load_images(settings):
+    """The training images; raises UserError when they do not fill a batch."""
+    images = data.load_images(settings.data)
+    if settings.batch_size > len(images):
+        raise UserError(
+            f"--batch_size {settings.batch_size} is more than the {len(images)} images in "
+            f"{settings.data}; give a smaller one"
+        )
+    return images
+
+
+def print_plan(settings, fixed, invocation, num_images):
+    """Print what training would do and write: --dry_run."""
+    run, steps_done = Run(settings), 0
+    if not settings.fresh:
+        run.check_settings(fixed)
+        steps_done = run.steps_saved()
+    print(json.dumps(invocation, indent=2))
+    print(introduction(settings, invocation["device"], num_images, steps_done, True))
+    print("Nothing was trained or written: this was a dry run.")
+
+
+def introduction(settings, device, num_images, steps_done, writes):
     """What will happen, in a few lines."""
-    settings, steps, done = trainer.settings, trainer.steps, trainer.gan.steps_done
-    begun = f"continued after epoch {done / steps:.4g}" if done else "new"
-    writes = "nothing: the first worker writes"
-    if trainer.record:
-        run = trainer.record.run
-        writes = f"{run.folder} (checkpoints), {run.samples} (grids, curves, history)"
+    steps = num_images // settings.batch_size
+    begun = f"resumed after epoch {steps_done / steps:.4g}" if steps_done else "new"
+    folders = [
+        Path(root) / settings.run for root in (settings.checkpoints_dir, settings.samples_dir)
+    ]
     lines = [
         f"Digitgen: run {settings.run!r}, {begun}, to epoch {settings.epochs}",
-        f"  on      {devices}",
-        f"  images  {trainer.num_images:,} from {settings.data}",
+        f"  on      {device}",
+        f"  images  {num_images:,} from {settings.data}",
         f"  steps   {steps:,} an epoch of {settings.batch_size} images, "
-        f"{max(0, settings.epochs * steps - done):,} to go",
-        f"  writes  {writes}",
+        f"{max(0, settings.epochs * steps - steps_done):,} to go",
+        f"  writes  {folders[0]} (checkpoints), {folders[1]} (grids, curves, history)"
+        if writes
+        else "  writes  nothing: the first worker writes",
     ]
-    if devices.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
+    if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
             "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to mend it: "
             "pip install -r requirements-gpu.txt"
@@ -108,124 +206,19 @@ def introduction(trainer, devices):
     return "\n".join(lines)
 
 
-class Trainer:
-    """The loop. `record` keeps what it does; the later workers of a cluster have none."""
-
-    def __init__(self, settings, gan, num_images, record):
-        self.settings, self.gan, self.record = settings, gan, record
-        self.num_images = num_images
-        self.steps = num_images // settings.batch_size  # an epoch
-        self.pace = 1  # steps that take about a second
-
-    def train(self, interruption):
-        """Train to the last epoch, or until a signal, whose number it returns; all is saved."""
-        done, images_a_step = self.gan.steps_done, self.settings.batch_size
-        with tqdm(
-            total=self.settings.epochs * self.steps * images_a_step,
-            initial=done * images_a_step,
-            unit=" images",
-            unit_scale=True,
-            bar_format="{desc} {percentage:.0f}%|{bar}|{rate_noinv_fmt}, {remaining} left{postfix}",
-            disable=not (self.record and sys.stderr.isatty()),
-        ) as bar:
-            for epoch in range(done // self.steps, self.settings.epochs):
-                bar.set_description(f"epoch {epoch + 1}/{self.settings.epochs}")
-                stopped_by = self.train_epoch(epoch, bar, interruption)
-                if stopped_by:
-                    self.save_at_last()
-                    return stopped_by
-                self.end_epoch(epoch + 1)
-        if self.record:
-            self.record.wait()
-        return 0
-
-    def train_epoch(self, epoch, bar, interruption):
-        """Take the epoch's remaining steps, about a second's worth a call.
-
-        Returns the number of the signal that stopped it, which all workers obey together, or 0.
-        """
-        seed, batch_size = self.settings.seed, self.settings.batch_size
-        order = data.epoch_order(self.num_images, batch_size, seed, epoch)
-        while left := (epoch + 1) * self.steps - self.gan.steps_done:
-            count, stopped_by = self.gan.agree([self.pace, interruption.number])
-            if stopped_by:
-                return stopped_by
-            start, count = time.perf_counter(), min(left, count)
-            self.gan.train_steps(order, np.array(count, np.int32))
-            g_loss, d_loss, *_ = means = self.gan.means(self.steps)
-            if not all(map(math.isfinite, means)):
-                raise diverged(f"step {self.gan.steps_done:,}", "the losses")
-            elapsed = time.perf_counter() - start
-            self.pace = max(1, round(count / elapsed))
-            bar.set_postfix_str(f"generator {g_loss:.2f}, discriminator {d_loss:.2f}", False)
-            bar.update(count * batch_size)
-            if self.record:
-                self.record.seconds += elapsed
-                if left > count and self.record.is_time_to_save():
-                    self.record.save()
-        return 0
-
-    def end_epoch(self, epoch):
-        """Have the epoch's results shown and kept."""
-        if not self.record:
-            self.gan.start_epoch()
-            return
-        try:
-            self.record.end_epoch(epoch)
-            if not (sys.stdout.isatty() and sys.stderr.isatty()):
-                print(report(self.record.history[-1], self.settings.epochs), flush=True)
-        except (UserError, OSError):  # of the epoch before, or of a log; must not cost this epoch
-            with contextlib.suppress(UserError):
-                self.save_at_last()
-            raise
-
-    def save_at_last(self):
-        """Save, and return when that is on the disk."""
-        if self.record:
-            self.record.save()
-            self.record.wait()
-
-
-def report(row, epochs):
-    """One line about an epoch, for a pipe or a log file; `row` as in runs.COLUMNS."""
-    epoch, _, generator, discriminator, real, fake, seconds, rate, distance, _ = row
-    minutes, hours = divmod(round((epochs - epoch) * seconds / 60), 60)[::-1]
-    return (
-        f"epoch {epoch}/{epochs}  generator {generator:.3f}  discriminator {discriminator:.3f}  "
-        f"real {real:.2f}  fake {fake:.2f}  "
-        f"{f'Fréchet distance {distance:.4g}  ' if math.isfinite(distance) else ''}"
-        f"{seconds:.1f} s  {rate:,.0f} images/s  "
-        f"{hours}:{minutes:02d} h left"
+def report(record, epochs):
+    """Print a line about an epoch, an EpochRecord, where no progress bar shows it."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        return
+    left = round((epochs - record.epoch) * record.seconds / 60)
+    fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
+    print(
+        f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
+        f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
+        f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
+        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left",
+        flush=True,
     )
-
-
-class Interruption:
-    """Notes the first Ctrl-C, SIGTERM or SIGHUP, to be obeyed between steps; a second ends at once.
-
-    SIGHUP says that the terminal has closed; `nohup` has it ignored.
-    """
-
-    number = 0
-
-    def __enter__(self):
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
-        self.previous = {number: signal.signal(number, self.note) for number in numbers}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def note(self, number, _):
-        self.number = number
-        for each in self.previous:
-            signal.signal(each, signal.SIG_DFL)
-        if number == signal.SIGHUP:
-            signal.signal(number, signal.SIG_IGN)  # it can come twice, from kernel and shell
-            for stream in (1, 2):  # a write to a terminal that has gone would fail
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 if __name__ == "__main__":

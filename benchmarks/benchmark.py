@@ -173,28 +173,32 @@ def measure_host_work():
     script = """
 import json, time
 import numpy as np
-import data, runs
+import data
 from config import TrainSettings
-from dcgan import DCGAN
-from record import Record
-from scores import QuickScore
-settings = TrainSettings(batch_size=8, evaluate_every=0, checkpoints_dir="c", samples_dir="s")
+from storage.runs import Run
+from training.chief import Chief
+from training.gan import DCGAN
+from training.progress import Progress
+from training.writer import BackgroundWriter
+settings = TrainSettings(batch_size=8, evaluate_every=5, checkpoints_dir="c", samples_dir="s")
 gan = DCGAN(settings, np.zeros((8, 28, 28), np.uint8))
-with runs.Run(settings) as run:
-    record = Record(run, gan, 1, QuickScore(data.load_images(settings.data)))
-    gan.train_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32))
+with Run(settings) as run, BackgroundWriter() as writer:
+    chief, progress = Chief(run, gan, data.load_images(settings.data), writer), Progress()
+    metrics = gan.train_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32)).numpy()
     whole, stalls = [], []
     for epoch in range(1, 31):
-        start, record.seconds = time.perf_counter(), 1.0
-        record.end_epoch(epoch)
+        start = time.perf_counter()
+        progress.add(metrics, 1.0)
+        progress.end_epoch(8)
+        chief.log_and_save(epoch, progress, is_best=False)
         gan.step.assign_add(1)
         stalls.append(time.perf_counter() - start)
-        record.wait()
+        writer.wait()
         whole.append(time.perf_counter() - start)
     scored = []
     for _ in range(4):
         start = time.perf_counter()
-        record.score()
+        chief.score(5)
         scored.append(time.perf_counter() - start)
 found = {"end_of_epoch": np.median(whole), "stalls": np.median(stalls)}
 found |= {"first_score": scored[0], "score": np.median(scored[1:])}

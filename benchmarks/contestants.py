@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import data
-from config import TrainSettings, quiet_start
+from config import TrainSettings
+from startup import importing_tensorflow
 
 MULTIPLYING = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
 
@@ -69,26 +70,24 @@ def matmul_gflops():
 
 def ours(batch_size, precision="float32"):
     """This repo's networks and loop, with the script's own settings."""
-    with quiet_start():
+    with importing_tensorflow(use_gpu=True):
         import tensorflow as tf
 
-        import dcgan
-        import devices
+        from training import strategies
+        from training.gan import DCGAN
 
         settings = TrainSettings(batch_size=batch_size, precision=precision)
-        strategy = devices.prepare(settings)
+        strategy = strategies.connect(settings)
         pixels = data.load_images(settings.data)
-        gan = dcgan.DCGAN(settings, pixels, strategy, devices.use_xla(settings, strategy))
+        gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))
     order = data.epoch_order(len(pixels), batch_size, seed=0, epoch=0)
 
     def run(steps):
-        gan.train_steps(order, np.array(steps, np.int32))
-        gan.means(len(order))
+        gan.train_steps(order, np.array(steps, np.int32)).numpy()
 
     run.flops = lambda: count_flops(
         gan.replica_step.get_concrete_function(
-            gan.words,
-            tf.TensorSpec([batch_size], tf.int32),
+            tf.TensorSpec([batch_size, 28, 28], tf.uint8),
             tf.TensorSpec([batch_size, settings.noise_dim], tf.float32),
             tf.TensorSpec([], tf.int64),
         )
@@ -102,7 +101,7 @@ def tutorial(batch_size, seed=0):
     100-d noise; 5x5 kernels; generator 256, 128, 64 with leaky ReLU; discriminator 64, 128 with
     dropout 0.3; Keras' Adam 1e-4 as it comes; tf.data; one Python call a step.
     """
-    with quiet_start():
+    with importing_tensorflow(use_gpu=True):
         import keras
         import tensorflow as tf
         from keras import layers

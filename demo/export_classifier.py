@@ -8,7 +8,8 @@ DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
 import exports  # noqa: E402
-from checks import some_path  # noqa: E402
+from checks import file_path  # noqa: E402
+
 from config import Settings, command, knob, quiet_start  # noqa: E402
 
 
@@ -16,24 +17,22 @@ from config import Settings, command, knob, quiet_start  # noqa: E402
 class DemoSettings(Settings):
     """Write the digit classifier as ONNX."""
 
-    output: str = knob(str(DEMO / "classifier.onnx"), "where to", some_path)
+    output: str = option(str(DEMO / "classifier.onnx"), "where to", file_path)
 
 
 def export(settings):
     """Write the classifier: digits (batch, 28, 28, 1) to probabilities (batch, 10)."""
-    with quiet_start():
+    with importing_tensorflow():
         exports.check_packages("onnx")
         import keras
 
-        import models
-        import scores
+        from evaluation.classifier import DigitClassifier
 
-        models.use_cpu()
-        network = scores.Judge().network
+        network = DigitClassifier().network
         classifier = keras.Model(network.inputs, network.outputs[-1])
     exports.export(classifier, "digits", "probabilities", "onnx", settings.output)
     print(f"Wrote {settings.output}")
 
 
 if __name__ == "__main__":
-    sys.exit(command(DemoSettings, export))
+    sys.exit(run_command(DemoSettings, export))

@@ -14,9 +14,9 @@ sys.path.insert(0, str(REPOSITORY))
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
 
 import train_dcgan  # noqa: E402
-from config import quiet_start  # noqa: E402
+from startup import importing_tensorflow  # noqa: E402
 
-with quiet_start():
+with importing_tensorflow():
     import tensorflow  # noqa: F401
 
 SMALL = ["--batch_size", "40", "--run", "small", "--evaluate_every", "0"]
@@ -42,9 +42,9 @@ def judged():
     """The shipped classifier, and the 60,000 training and 10,000 test digits as it sees them."""
     import scores
 
-    judge = scores.Judge()
+    judge = DigitClassifier()
     with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
-        return judge, judge.look(arrays["x_train"]), judge.look(arrays["x_test"])
+        return judge, judge.predict(arrays["x_train"]), judge.predict(arrays["x_test"])
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 import re
 import shutil
 
+import files
 import numpy as np
 import pytest
+import scores
 from conftest import REPOSITORY, one_line
 
-import files
-import scores
 import train_classifier
 from config import CLASSIFIER, UserError
 
@@ -44,26 +44,26 @@ def test_training_writes_weights_that_scores_can_use(labelled, tmp_path, capsys)
     for name in ("one.npz", "again.npz"):
         assert train_classifier.main([*words, str(tmp_path / name)]) == 0
     assert re.search(r"Test accuracy [0-9.]+%", capsys.readouterr().out)
-    one, again = (scores.Judge(tmp_path / name) for name in ("one.npz", "again.npz"))
-    assert one.sha256 == again.sha256 != scores.Judge().sha256
+    one, again = (DigitClassifier(tmp_path / name) for name in ("one.npz", "again.npz"))
+    assert one.sha256 == again.sha256 != DigitClassifier().sha256
     assert train_classifier.main([*words, str(tmp_path / "b.npz"), "--seed", "1"]) == 0
-    assert scores.Judge(tmp_path / "b.npz").sha256 != one.sha256
+    assert DigitClassifier(tmp_path / "b.npz").sha256 != one.sha256
 
 
 def test_changed_or_missing_weights_are_refused(tmp_path):
     path = tmp_path / "classifier.npz"
     with pytest.raises(UserError, match="missing"):
-        scores.Judge(path)
+        DigitClassifier(path)
     shutil.copy(CLASSIFIER, path)
     with pytest.raises(UserError, match=r"classifier\.npz\.sha256"):
-        scores.Judge(path)
+        DigitClassifier(path)
     shutil.copy(files.checksum_path(REPOSITORY / "assets" / "classifier.npz"), tmp_path)
-    scores.Judge(path)
+    DigitClassifier(path)
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match="is not the file"):
-        scores.Judge(path)
+        DigitClassifier(path)
 
 
 def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
@@ -90,4 +90,4 @@ def test_weights_that_are_there_stay(labelled, tmp_path, capsys):
     assert "--overwrite" in one_line(capsys.readouterr().err)
     assert path.read_bytes() == b"mine"
     assert train_classifier.main([*words, "--overwrite"]) == 0
-    scores.Judge(path)
+    DigitClassifier(path)

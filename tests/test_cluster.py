@@ -8,9 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, one_line, roots, run_script
-
 import runs
+from conftest import REPOSITORY, one_line, roots, run_script
 
 WORDS = ["--batch_size", "40", "--deterministic", "--run", "small"]
 
@@ -159,7 +158,7 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         np.genfromtxt(tmp_path / folder / "samples/small/history.csv", delimiter=",", names=True)
         for folder in ("one", "two")
     ]
-    for name in ("generator_loss", "discriminator_loss", "real_verdict", "fake_verdict"):
+    for name in ("generator_loss", "discriminator_loss", "d_real", "d_fake"):
         np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=0.002)
 
 
@@ -176,4 +175,4 @@ def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(tmp_path, da
     epochs = len(list((tmp_path / "samples" / "small").glob("epoch-*.png"))) + 1
     words = ["--data", data_path, *WORDS, *roots(tmp_path), "--epochs", epochs]
     alone = run_script("train_dcgan.py", *words)
-    assert alone.returncode == 0 and "continued after epoch" in alone.stdout
+    assert alone.returncode == 0 and "resumed after epoch" in alone.stdout

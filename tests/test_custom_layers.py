@@ -1,11 +1,11 @@
 """Layers of our own compute what Keras' do, forwards and backwards, twice."""
 
+import layers
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import custom_layers
 import models
 
 
@@ -31,7 +31,7 @@ def slopes(layer, inputs, upstream):
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
 def test_a_convolution_of_one_channel_is_keras_own(size):
     keras.utils.set_random_seed(size)
-    kinds = custom_layers.OneChannelConv2D, keras.layers.Conv2D
+    kinds = layers.Conv2D, keras.layers.Conv2D
     ours, theirs = (kind(3, size, 2, "same") for kind in kinds)
     inputs, upstream = tf.random.normal([2, 8, 8, 1]), tf.random.normal([2, 4, 4, 3])
     for layer in (ours, theirs):
@@ -45,7 +45,7 @@ def test_a_convolution_of_one_channel_is_keras_own(size):
 
 def test_batch_normalisation_is_keras_own(digits):
     inputs = np.random.default_rng(0).normal(2, 3, (8, 5, 5, 4)).astype(np.float32)
-    ours = custom_layers.FusedBatchNormalization()
+    ours = layers.BatchNormalization()
     theirs = keras.layers.BatchNormalization(momentum=0.9, moving_variance_initializer="zeros")
     for training in (True, False):
         np.testing.assert_allclose(
@@ -56,7 +56,7 @@ def test_batch_normalisation_is_keras_own(digits):
 
 
 def test_dropout_is_a_function_of_its_key():
-    layer = custom_layers.KeyedDropout(0.25)
+    layer = layers.Dropout(0.25)
     ones = tf.ones([4, 50, 50, 3])
     masks = []
     for step in (0, 0, 1):

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import threading
 
+import exports
 import keras
 import numpy as np
 import pytest
@@ -18,8 +19,6 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
-
-import exports
 
 NEEDED = ("chromium", "chromedriver", "npm")
 FLAGS = (

@@ -2,21 +2,21 @@
 
 import gzip
 
+import rejection
+import formats
 import idx2numpy
 import imageio.v3 as imageio
-import numpy as np
-import pytest
-from conftest import one_line, roots
-
-import choosing
-import data
-import formats
-import generate_digits
 import images
 import latent
-import models
+import numpy as np
+import pytest
 import runs
 import scores
+from conftest import one_line, roots
+
+import data
+import generate_digits
+import models
 from config import UserError
 
 random = np.random.default_rng(0)
@@ -39,12 +39,12 @@ def look(pixels):
     """What a classifier would see in the images of `stream`."""
     probabilities = np.zeros((len(pixels), 10), np.float32)
     probabilities[np.arange(len(pixels)), pixels[:, 0, 0]] = np.maximum(pixels[:, 0, 1], 11) / 100
-    return scores.Digits(pixels, None, probabilities)
+    return Predictions(pixels, None, probabilities)
 
 
 def choose(wanted, num_blocks=150, least=0.9):
     wanted = np.array(wanted, np.uint8)
-    return choosing.choose(wanted, stream(num_blocks), look, least, lambda _: None)
+    return rejection.accept(wanted, stream(num_blocks), look, least, lambda _: None)
 
 
 def test_chosen_digits_are_those_asked_for_in_the_seed_s_order():
@@ -74,7 +74,7 @@ def easy(small_run):
     """The small run draws blots; any confidence is enough to ask for the commonest of them."""
     assert draw(small_run, "--output", small_run / "all.npz", "--num_samples", 1000) == 0
     with np.load(small_run / "all.npz") as arrays:
-        seen = scores.Judge().look(arrays["images"])
+        seen = DigitClassifier().predict(arrays["images"])
     digit = np.bincount(np.argmax(seen.probabilities, 1)).argmax()
     return small_run, str(digit), ["--min_confidence", 0]
 
@@ -87,7 +87,7 @@ def test_one_digit_with_labels_and_the_names_of_the_digits(easy, tmp_path, capsy
     with np.load(path) as some, np.load(run / "all.npz") as every:
         assert some["labels"].tolist() == [int(digit)] * 30
         np.testing.assert_array_equal(some["images"], every["images"][some["index"]])
-        probabilities = scores.Judge().look(some["images"]).probabilities
+        probabilities = DigitClassifier().predict(some["images"]).probabilities
         np.testing.assert_allclose(probabilities.max(1), some["confidence"], rtol=1e-4)
         assert (probabilities.argmax(1) == int(digit)).all()
 
@@ -154,19 +154,19 @@ def test_an_interrupted_folder_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        formats.write(f"{tmp_path}/digits/", formats.Drawing(blocks(), 4))
+        formats.write(f"{tmp_path}/digits/", formats.Samples(blocks(), 4))
     assert not [*tmp_path.iterdir()]
 
 
 @pytest.fixture(scope="module")
 def generator(small_run):
     arrays, source = runs.load_snapshot(small_run / "checkpoints" / "small", "latest")
-    return models.load_generator(arrays, source)
+    return load_generator(arrays, source)
 
 
 def test_the_noise_of_a_digit_draws_it(small_run, generator, tmp_path):
     assert draw(small_run, "--num_samples", 250, "--output", tmp_path / "a.npz") == 0
-    z = latent.digit_noise(0, [203, 7, 100], 200)
+    z = sample_noise(0, [203, 7, 100], 200)
     drawn = np.concatenate([*models.draw_noise(generator, z)])
     with np.load(tmp_path / "a.npz") as arrays:
         np.testing.assert_array_equal(data.to_pixels(drawn), arrays["images"][[203, 7, 100]])
@@ -174,7 +174,7 @@ def test_the_noise_of_a_digit_draws_it(small_run, generator, tmp_path):
 
 def test_a_loop_passes_smoothly_through_its_digits_and_closes():
     anchors = random.normal(size=(5, 200))
-    path = latent.loop(anchors, 20)
+    path = latent.closed_path(anchors, 20)
     assert path.shape == (100, 200) and path.dtype == np.float32
     np.testing.assert_allclose(path[::20], anchors, rtol=1e-5)
     lengths = np.linalg.norm(path, axis=1)
@@ -188,7 +188,7 @@ def test_a_loop_passes_smoothly_through_its_digits_and_closes():
 
 def test_a_plane_has_its_four_digits_in_the_corners():
     corners = random.normal(size=(4, 200)).astype(np.float32)
-    grid = latent.plane(corners, 10).reshape(10, 10, 200)
+    grid = latent.grid(corners, 10).reshape(10, 10, 200)
     for found, corner in zip((grid[0, 0], grid[0, -1], grid[-1, 0], grid[-1, -1]), corners):
         np.testing.assert_allclose(found, corner, atol=1e-5)
     assert np.linalg.norm(grid, axis=2).min() > 12
@@ -201,7 +201,7 @@ def test_slerp_goes_round_the_circle():
 
 def test_a_walk_is_an_endless_film(small_run, tmp_path):
     for name in ("w.gif", "w.npz"):
-        assert draw(small_run, "--walk", 3, "--output", tmp_path / name) == 0
+        assert draw(small_run, "--interpolate", 3, "--output", tmp_path / name) == 0
     with np.load(tmp_path / "w.npz") as arrays:
         assert arrays["images"].shape == (60, 28, 28) and arrays["noise"].shape == (60, 200)
     film = images.imageio.imread(tmp_path / "w.gif", index=None)  # frames that are alike are one
@@ -210,16 +210,16 @@ def test_a_walk_is_an_endless_film(small_run, tmp_path):
 
 
 def test_a_plane_is_a_grid(small_run, tmp_path):
-    words = ["--grid_walk", "--scale", 1, "--output", tmp_path / "g.png"]
+    words = ["--interpolation_grid", "--scale", 1, "--output", tmp_path / "g.png"]
     assert draw(small_run, *words) == 0
     assert images.load_png(tmp_path / "g.png").shape == (302, 302)
 
 
-def test_truncation_shortens_the_noise(small_run, generator, tmp_path, capsys):
-    words = ["--truncation", 0.5, "--num_samples", 100, "--output", tmp_path / "t.npz"]
+def test_noise_scale_shortens_the_noise(small_run, generator, tmp_path, capsys):
+    words = ["--noise_scale", 0.5, "--num_samples", 100, "--output", tmp_path / "t.npz"]
     assert draw(small_run, *words) == 0
     assert "more alike" in capsys.readouterr().out
-    (expected,) = models.draw_noise(generator, 0.5 * latent.digit_noise(0, range(100), 200))
+    (expected,) = models.draw_noise(generator, 0.5 * sample_noise(0, range(100), 200))
     with np.load(tmp_path / "t.npz") as arrays:
         np.testing.assert_array_equal(arrays["images"], data.to_pixels(expected))
 
@@ -228,7 +228,7 @@ def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
     words = ["--seed", 5, "--num_samples", 1, "--output", f"{tmp_path}/one/"]
     assert draw(small_run, *words) == 0
     (picture,) = (tmp_path / "one").iterdir()
-    assert draw(small_run, "--near", picture, "--output", tmp_path / "near.npz") == 0
+    assert draw(small_run, "--project", picture, "--output", tmp_path / "near.npz") == 0
     assert "grey levels" in capsys.readouterr().out
     with np.load(tmp_path / "near.npz") as arrays:
         target, found = arrays["images"].astype(float)
@@ -250,26 +250,26 @@ BAD = {
     "a letter": ["--text", "20a6"],
     "two digits": ["--digit", 10],
     "no digits": ["--text", " "],
-    "another size": ["--near", "large.png"],
-    "no picture": ["--near", "text.png"],
-    "nothing there": ["--near", "nowhere.png"],
-    "nothing on it": ["--near", "blank.png"],
+    "another size": ["--project", "large.png"],
+    "no picture": ["--project", "text.png"],
+    "nothing there": ["--project", "nowhere.png"],
+    "nothing on it": ["--project", "blank.png"],
     "a billion pixels": ["--num_samples", 200, "--scale", 100],
-    "a plane of as many": ["--scale", 100, "--grid_walk"],
-    "a walk of as many": ["--scale", 100, "--walk", 11, "--output", "a.png"],
+    "a plane of as many": ["--scale", 100, "--interpolation_grid"],
+    "a walk of as many": ["--scale", 100, "--interpolate", 11, "--output", "a.png"],
     "a text of as many": ["--scale", 100, "--text", *(["1" + " " * 20] * 10)],
     "folder with things": ["--output", "full/"],
     "no such folder": ["--output", "no/such/"],
     "a file as a folder": ["--output", "text.png/"],
     "another ending": ["--output", "digits.gz"],
     "two kinds": ["--digit", 3, "--text", 4],
-    "a walk and a text": ["--walk", 3, "--text", 4],
+    "a walk and a text": ["--interpolate", 3, "--text", 4],
     "a film of nothing": ["--output", "a.gif"],
-    "one stop": ["--walk", 1],
+    "one stop": ["--interpolate", 1],
     "a large array": ["--scale", 3, "--output", "a.npz"],
     "too sure": ["--min_confidence", 1.5],
-    "untidy": ["--truncation", 0],
-    "near and digit": ["--near", "text.png", "--digit", 3],
+    "untidy": ["--noise_scale", 0],
+    "near and digit": ["--project", "text.png", "--digit", 3],
     "a million": ["--num_samples", 1_000_001, "--balanced", "--output", "a.npz"],
 }
 
@@ -290,10 +290,10 @@ def test_mistakes_are_refused_in_one_line(small_run, tmp_path, monkeypatch, caps
 
 def test_a_film_in_mp4_names_what_it_needs(small_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(images.importlib.util, "find_spec", lambda name: None)
-    assert draw(small_run, "--walk", 2, "--output", tmp_path / "a.mp4") == 2
+    assert draw(small_run, "--interpolate", 2, "--output", tmp_path / "a.mp4") == 2
     assert "pip install" in one_line(capsys.readouterr().err)
 
 
 def test_a_film_in_mp4(small_run, tmp_path):
-    assert draw(small_run, "--walk", 2, "--output", tmp_path / "a.mp4") == 0
+    assert draw(small_run, "--interpolate", 2, "--output", tmp_path / "a.mp4") == 0
     assert images.imageio.imread(tmp_path / "a.mp4", plugin="pyav").shape == (40, 168, 168, 3)

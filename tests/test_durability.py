@@ -17,16 +17,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dcgan
+import files
+import images
 import numpy as np
 import pytest
+import runs
 import stress_resume
 from conftest import REPOSITORY, one_line, roots, run_script, train
 
 import data
-import dcgan
-import files
-import images
-import runs
 import train_dcgan
 from config import TrainSettings, UserError
 
@@ -59,7 +59,7 @@ def save_three_times(folder, begin=0):
         for step in range(begin + 1, begin + 4):
             run.save_state(step, {"weights": np.full(300, step)})
             run.save_generator({"weights": np.full(50, step)})
-            run.save_history([[step] * len(runs.COLUMNS)])
+            run.save_history([[step] * len(EpochRecord._fields)])
 
 
 def die_at_operation(number, folder):
@@ -103,7 +103,7 @@ def test_every_crash_point_leaves_a_whole_state(tmp_path):
             run.check_settings({"seed": 0})
             step = run.load_state()["weights"][0]
             assert step in (3, 11, 12, 13)
-            drawn_with = files.read_npz(run.folder / "generator.npz")["weights"][0]
+            drawn_with = data.read_npz(run.folder / "generator.npz")["weights"][0]
             assert drawn_with in (step, step - 1, 3)
             assert not list(folder.rglob("*.partial"))
             assert len(run.states()) in (3, 4)
@@ -151,7 +151,7 @@ def test_damage_to_a_snapshot_never_changes_a_weight(tmp_path):
     for content in damaged_copies(path.read_bytes(), 1):
         path.write_bytes(content)
         try:
-            arrays = files.read_npz(path, *STATE)
+            arrays = data.read_npz(path, *STATE)
         except UserError:
             refused += 1
         else:
@@ -166,7 +166,7 @@ def test_a_damaged_newest_state_is_set_aside_with_a_warning(copied, data_path, c
     assert train(copied, data_path, "--epochs", "2") == 0
     printed = capsys.readouterr()
     assert "state-000000010.npz is damaged" in one_line(printed.err)
-    assert "continued after epoch 1" in printed.out
+    assert "resumed after epoch 1" in printed.out
     assert newest.with_name(newest.name + ".damaged").exists()
     assert newest.exists()  # trained and saved again
 
@@ -212,7 +212,7 @@ def test_signals_save_and_say_how_to_go_on(tmp_path, data_path, number, status):
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == status
-    assert "The same command continues" in out and err == ""
+    assert "run the same command again" in out and err == ""
     step = int(out.split("at step ")[1].split(".")[0].replace(",", ""))
     newest = sorted((tmp_path / "checkpoints" / "digits").glob("state-*.npz"))[-1]
     assert newest.name == f"state-{step:09d}.npz"  # not a step was lost
@@ -286,7 +286,7 @@ def test_a_second_process_is_refused(tmp_path, data_path):
         assert "another process" in one_line(second.stderr)
 
 
-@pytest.mark.parametrize("owner", ["generator", "averaged_generator", "discriminator_adam"])
+@pytest.mark.parametrize("owner", ["generator", "generator_ema", "discriminator_optimizer"])
 def test_a_number_gone_bad_stops_the_run_and_is_not_saved(copied, data_path, capsys, owner):
     with open_run(copied) as run:
         run.folder = copied / "checkpoints" / "small"
@@ -321,16 +321,16 @@ def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch
     def go_bad(gan):  # where no loss shows it
         start_epoch(gan)
         if gan.steps_done > 5:
-            gan.averaged_generator.variables[0].assign(
-                gan.averaged_generator.variables[0] * math.nan
+            gan.generator_ema.variables[0].assign(
+                gan.generator_ema.variables[0] * math.nan
             )
 
     monkeypatch.setattr(dcgan.DCGAN, "start_epoch", go_bad)
     assert train(tmp_path, data_path, "--epochs", "3") == 2
-    assert "averaged_generator/dense/kernel" in one_line(capsys.readouterr().err)
+    assert "generator_ema/dense/kernel" in one_line(capsys.readouterr().err)
     folder = tmp_path / "checkpoints" / "small"
     assert [path.name for path in folder.glob("state-*.npz")] == ["state-000000005.npz"]
-    for array in files.read_npz(folder / "generator.npz").values():
+    for array in data.read_npz(folder / "generator.npz").values():
         assert np.isfinite(array).all()
 
 
@@ -434,7 +434,7 @@ def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(tmp_path, data_p
         assert all(runs.is_whole(path) for path in before)
         filler.unlink()
         assert train(disk, data_path, "--epochs", "2") == 0
-        assert "continued after epoch 1" in capsys.readouterr().out
+        assert "resumed after epoch 1" in capsys.readouterr().out
 
 
 def test_a_read_only_disk_is_refused(tmp_path, data_path, capsys):
@@ -508,7 +508,7 @@ def test_hostile_files_are_at_worst_refused(tmp_path, digits, kind):
         path.write_bytes(mutations(content, number))
         try:
             if kind == "weights":
-                files.read_npz(path)
+                data.read_npz(path)
             else:
                 assert data.load_images(path).dtype == np.uint8
         except UserError as error:
@@ -540,6 +540,6 @@ def test_a_folder_is_checked_by_many_at_once(tmp_path):
 
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "bomb.npz", x_train=np.zeros((3000, 28, 28), np.uint8))
-    monkeypatch.setattr(files, "LARGEST_ARCHIVE", 1 << 20)
+    monkeypatch.setattr(data, "LARGEST_ARCHIVE", 1 << 20)
     with pytest.raises(UserError, match="unpacks"):
         data.load_images(tmp_path / "bomb.npz")

@@ -3,18 +3,18 @@
 import json
 import math
 
+import files
+import images
 import numpy as np
 import pytest
+import record
+import runs
 from conftest import REPOSITORY, one_line, read_history, roots, run_script, train
 
 import config
 import data
 import evaluate_digits
-import files
 import generate_digits
-import images
-import record
-import runs
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_run_gets_its_table_json_and_pictures(scored_run, real, capsys):
             assert np.isfinite(report[column][key]).all()
     drawn, floor = report["scores"], report["floor"]
     # Four epochs of 200 digits draw nothing that could be taken for a digit.
-    assert drawn["frechet_distance_test"] > 20 * floor["frechet_distance_test"]
+    assert drawn["fid_test"] > 20 * floor["fid_test"]
     assert drawn["coverage"] < 0.1 < 0.8 < floor["coverage"]
     for name in ("densest", "sparsest", "nearest"):
         picture = images.load_png(scored_run / "samples" / "small" / f"scores-{name}.png")
@@ -89,14 +89,14 @@ def test_any_images_are_scored_and_real_ones_score_as_real(real, tmp_path, capsy
     report = json.loads((tmp_path / "held_out.scores.json").read_text())
     scores, floor = report["scores"], report["floor"]
     assert report["num_samples"] == 2500
-    assert scores["frechet_distance_training"] < 3 * floor["frechet_distance_training"]
+    assert scores["fid_training"] < 3 * floor["fid_training"]
     assert scores["coverage"] > 0.9 * floor["coverage"]
     assert scores["copying_z_features"] > -3
     assert (tmp_path / "held_out.nearest.png").exists()
 
 
 def test_epochs_are_scored_as_often_as_asked(scored_run):
-    scored = [math.isfinite(float(row["frechet_distance"])) for row in read_history(scored_run)]
+    scored = [math.isfinite(float(row["fid"])) for row in read_history(scored_run)]
     assert scored == [False, True, False, True]
 
 
@@ -107,16 +107,16 @@ def test_scoring_does_not_change_the_run(data_path, tmp_path):
         words += ["--evaluate_every", every, *roots(tmp_path / str(every))]
         assert run_script("train_dcgan.py", *words).returncode == 0
         folder = tmp_path / str(every) / "checkpoints" / "digits"
-        states.append(files.read_npz(folder / "state-000000010.npz"))
+        states.append(data.read_npz(folder / "state-000000010.npz"))
     for name in states[0].keys() - {"history", "seconds"}:
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
 
 
 def test_the_best_generator_is_kept_and_drawn_with(scored_run, real, tmp_path, capsys):
     distances = {
-        int(row["epoch"]): float(row["frechet_distance"])
+        int(row["epoch"]): float(row["fid"])
         for row in read_history(scored_run)
-        if math.isfinite(float(row["frechet_distance"]))
+        if math.isfinite(float(row["fid"]))
     }
     best = min(distances, key=distances.get)
     for which, epoch in (("best", best), ("latest", 4)):
@@ -135,7 +135,7 @@ def test_a_worse_generator_does_not_replace_the_best(scored_run, data_path, monk
     assert train(tmp_path, data_path, *words) == 0
     best = tmp_path / "checkpoints" / "small" / "generator-best.npz"
     content = best.read_bytes()
-    assert files.read_npz(best)["epoch"] == 2
+    assert data.read_npz(best)["epoch"] == 2
     words[1] = "3"  # and it is still known after a pause
     assert train(tmp_path, data_path, *words) == 0
     assert best.read_bytes() == content
@@ -147,31 +147,31 @@ def test_there_may_be_no_best_generator(small_run, capsys):
 
 
 def history_of(**columns):
-    """Rows of runs.COLUMNS in which all is well, but for these columns."""
+    """Rows of EpochRecord._fields in which all is well, but for these columns."""
     num = len(next(iter(columns.values())))
-    well = {"real_verdict": [0.6] * num, "fake_verdict": [0.4] * num}
-    well |= {"frechet_distance": [5.0] * num, "rarest_digit": [0.9] * num}
+    well = {"d_real": [0.6] * num, "d_fake": [0.4] * num}
+    well |= {"fid": [5.0] * num, "rarest_digit": [0.9] * num}
     return [
-        [(well | columns).get(name, [1.0] * num)[i] for name in runs.COLUMNS] for i in range(num)
+        [(well | columns).get(name, [1.0] * num)[i] for name in EpochRecord._fields] for i in range(num)
     ]
 
 
 @pytest.mark.parametrize(
     "columns, expected",
     [
-        (dict(real_verdict=[0.6] * 9), set()),
+        (dict(d_real=[0.6] * 9), set()),
         (dict(rarest_digit=[0.05, 0.5, 0.05]), set()),
         (dict(rarest_digit=[0.9, math.nan, 0.05, math.nan, 0.0]), {"vanished"}),
-        (dict(real_verdict=[0.99] * 3, fake_verdict=[0.01] * 3), {"won"}),
-        (dict(real_verdict=[0.99] * 2, fake_verdict=[0.01] * 2), set()),
-        (dict(frechet_distance=[9, 5, 5.3, 6, 6, 6, 6]), {"worse"}),
-        (dict(frechet_distance=[9, 5, 6, 6, 6, 5.1]), set()),
-        (dict(frechet_distance=[9, 8, 7, 6, 5, 4]), set()),
-        (dict(frechet_distance=[math.nan] * 6), set()),
+        (dict(d_real=[0.99] * 3, d_fake=[0.01] * 3), {"won"}),
+        (dict(d_real=[0.99] * 2, d_fake=[0.01] * 2), set()),
+        (dict(fid=[9, 5, 5.3, 6, 6, 6, 6]), {"worse"}),
+        (dict(fid=[9, 5, 6, 6, 6, 5.1]), set()),
+        (dict(fid=[9, 8, 7, 6, 5, 4]), set()),
+        (dict(fid=[math.nan] * 6), set()),
     ],
 )
 def test_what_calls_for_a_warning(columns, expected):
-    assert record.find_troubles(history_of(**columns)).keys() == expected
+    assert find_troubles(history_of(**columns)).keys() == expected
 
 
 def test_a_warning_is_given_once(data_path, tmp_path, monkeypatch, capsys):
@@ -221,7 +221,7 @@ def test_other_bad_input_is_refused(small_run, real, tmp_path, capsys):
 def test_a_generator_with_weights_that_are_not_finite_is_refused(small_run, real, tmp_path, capsys):
     folder = tmp_path / "checkpoints" / "bad"
     folder.mkdir(parents=True)
-    arrays = files.read_npz(small_run / "checkpoints" / "small" / "generator.npz")
+    arrays = data.read_npz(small_run / "checkpoints" / "small" / "generator.npz")
     arrays["dense/kernel"][0, 0] = np.nan
     np.savez(folder / "generator.npz", **arrays)
     assert evaluate(tmp_path, real, "--run", "bad") == 2

@@ -4,15 +4,15 @@ import re
 import shutil
 import sys
 
+import exports
 import numpy as np
 import onnx
 import pytest
+import runs
 from conftest import one_line, roots
 
 import export_generator
-import exports
 import models
-import runs
 
 FORMATS = list(exports.FORMATS)
 
@@ -33,7 +33,7 @@ def test_the_other_runtime_draws_the_same_at_any_batch_size(own_run, capsys, nam
     run = own_run / "checkpoints" / "small"
     path = run / f"generator{exports.FORMATS[name].suffix}"
     assert re.search(rf"Wrote {path}, [0-9.]+ MB", capsys.readouterr().out)
-    generator = models.load_generator(*runs.load_snapshot(run, "latest"))
+    generator = load_generator(*runs.load_snapshot(run, "latest"))
     draw = exports.FORMATS[name].load(path)
     for batch_size in (1, 2, 65):
         noise = np.random.default_rng(batch_size).standard_normal((batch_size, 200), np.float32)

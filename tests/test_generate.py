@@ -2,12 +2,12 @@
 
 import shutil
 
+import images
 import numpy as np
 import pytest
 from conftest import one_line, roots
 
 import generate_digits
-import images
 
 
 def draw(folder, *words):

@@ -2,10 +2,9 @@
 
 import io
 
+import images
 import numpy as np
 import pytest
-
-import images
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
 """The scores' formulas: against other packages, closed forms, and digits spoilt on purpose."""
 
+import metrics
 import numpy as np
 import prdc
 import pytest
 import scipy.linalg
 import scipy.ndimage
 import scipy.stats
+import scores
 from sklearn.metrics.pairwise import polynomial_kernel
 
-import metrics
-import scores
 from config import UserError
 
 random = np.random.default_rng(0)
@@ -21,31 +21,31 @@ def gaussian(num, dim=8, seed=0):
     return source.normal(size=(num, dim)) @ source.normal(size=(dim, dim)) + source.normal(size=dim)
 
 
-def test_frechet_distance_agrees_with_scipy_s_matrix_root():
+def test_fid_agrees_with_scipy_s_matrix_root():
     a, b = gaussian(500, seed=1), gaussian(400, seed=2)
     root = scipy.linalg.sqrtm(np.cov(a, rowvar=False) @ np.cov(b, rowvar=False)).real
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() - 2 * np.trace(root)
     expected += np.trace(np.cov(a, rowvar=False)) + np.trace(np.cov(b, rowvar=False))
-    found = metrics.frechet_distance(metrics.moments(a), metrics.moments(b))
+    found = metrics.fid(metrics.moments(a), metrics.moments(b))
     assert found == pytest.approx(expected, rel=1e-9)
-    assert found == pytest.approx(metrics.frechet_distance(*map(metrics.moments, (b, a))), rel=1e-9)
+    assert found == pytest.approx(metrics.fid(*map(metrics.moments, (b, a))), rel=1e-9)
 
 
-def test_frechet_distance_of_known_gaussians():
+def test_fid_of_known_gaussians():
     one = metrics.Moments(np.zeros(3), np.diag([1.0, 4.0, 0.0]))
-    assert metrics.frechet_distance(one, one) == pytest.approx(0, abs=1e-12)
+    assert metrics.fid(one, one) == pytest.approx(0, abs=1e-12)
     shifted = one._replace(mean=np.array([3.0, 0, 4]))
-    assert metrics.frechet_distance(one, shifted) == pytest.approx(25)
+    assert metrics.fid(one, shifted) == pytest.approx(25)
     wider = metrics.Moments(np.zeros(3), np.diag([9.0, 1.0, 0.0]))  # (3 - 1)^2 + (1 - 2)^2
-    assert metrics.frechet_distance(one, wider) == pytest.approx(5)
+    assert metrics.fid(one, wider) == pytest.approx(5)
 
 
-def test_frechet_distance_of_fewer_digits_than_features():
+def test_fid_of_fewer_digits_than_features():
     few = metrics.moments(gaussian(5, dim=40))
-    assert metrics.frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
+    assert metrics.fid(few, few) == pytest.approx(0, abs=1e-6)
 
 
-def test_kernel_distance_agrees_with_scikit_learn_s_kernel():
+def test_kid_agrees_with_scikit_learn_s_kernel():
     a, b = gaussian(300, seed=1), gaussian(200, seed=2)
     xx, yy, xy = (
         polynomial_kernel(*pair, degree=3, gamma=1 / 8, coef0=1)
@@ -53,12 +53,12 @@ def test_kernel_distance_agrees_with_scikit_learn_s_kernel():
     )
     expected = (xx.sum() - np.trace(xx)) / (300 * 299) + (yy.sum() - np.trace(yy)) / (200 * 199)
     expected -= 2 * xy.mean()
-    assert metrics.kernel_distance(a, b)[0] == pytest.approx(expected, rel=1e-4)
+    assert metrics.kid(a, b)[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_kernel_distance_is_unbiased_and_knows_its_error():
+def test_kid_is_unbiased_and_knows_its_error():
     found = [
-        metrics.kernel_distance(*np.random.default_rng(seed).normal(size=(2, 200, 4)))
+        metrics.kid(*np.random.default_rng(seed).normal(size=(2, 200, 4)))
         for seed in range(100)
     ]
     values, errors = np.transpose(found)
@@ -71,7 +71,7 @@ def test_precision_and_its_kin_agree_with_prdc(k, monkeypatch):
     monkeypatch.setattr(metrics, "CHUNK_BYTES", 50_000)  # several chunks
     reference, features = gaussian(400, seed=1), gaussian(300, seed=1)[::-1] * 1.1
     expected = prdc.compute_prdc(reference, features, nearest_k=k)
-    found = metrics.neighbourhoods(features, reference, k)._asdict()
+    found = metrics.prdc(features, reference, k)._asdict()
     assert found.pop("densities").mean() == pytest.approx(found["density"])
     assert found == pytest.approx(expected, abs=1e-12)
     assert 0 < found["precision"] < 1 and 0 < found["coverage"] < 1
@@ -94,10 +94,10 @@ def test_ranks_agree_with_scipy_s_mann_whitney():
     assert metrics.rank_z(b * 1.0, a * 1.0) == pytest.approx(-expected)
 
 
-def test_classifier_score_confidence_and_shares():
+def test_inception_score_confidence_and_shares():
     sure = np.eye(10)
-    assert metrics.classifier_score(sure) == pytest.approx(10)
-    assert metrics.classifier_score(np.full((7, 10), 0.1)) == pytest.approx(1)
+    assert metrics.inception_score(sure) == pytest.approx(10)
+    assert metrics.inception_score(np.full((7, 10), 0.1)) == pytest.approx(1)
     assert metrics.confidence(np.concatenate([sure, np.full((10, 10), 0.1)])) == pytest.approx(0.55)
     np.testing.assert_array_equal(
         metrics.digit_shares(sure[[3, 3, 5, 9]])[[3, 5, 8]], [0.5, 0.25, 0]
@@ -108,9 +108,9 @@ def test_classifier_score_confidence_and_shares():
     "call, needed",
     [
         (lambda x: metrics.moments(x[:1]), "2"),
-        (lambda x: metrics.extrapolated_frechet_distance(x[:100], metrics.moments(x)), "128"),
-        (lambda x: metrics.kernel_distance(x[:199], x), "200"),
-        (lambda x: metrics.neighbourhoods(x[:5], x), "6"),
+        (lambda x: metrics.fid_infinity(x[:100], metrics.moments(x)), "128"),
+        (lambda x: metrics.kid(x[:199], x), "200"),
+        (lambda x: metrics.prdc(x[:5], x), "6"),
         (lambda x: metrics.copying_z(x[:9, 0], x[:9, 0], x[:9, 0], x[:9, 0]), "200"),
     ],
 )
@@ -124,11 +124,11 @@ def test_too_few_digits_are_refused_with_the_number_needed(call, needed):
 
 def test_extrapolation_takes_the_bias_of_few_digits_away(judged):
     training, test = (metrics.moments(digits.features) for digits in judged[1:])
-    plain = metrics.frechet_distance(training, test)  # from 60,000
+    plain = metrics.fid(training, test)  # from 60,000
     chosen = np.random.default_rng(0).permutation(60_000)[:5000]  # writers come in turn in MNIST
     few = judged[1].features[chosen]
-    value, error = metrics.extrapolated_frechet_distance(few, test)
-    biased = metrics.frechet_distance(metrics.moments(few), test)
+    value, error = metrics.fid_infinity(few, test)
+    biased = metrics.fid(metrics.moments(few), test)
     assert abs(value - plain) < 2 * error
     assert abs(value - plain) < abs(biased - plain)
 
@@ -161,10 +161,10 @@ def spoilt(judged, held_out):
     }
     found = {}
     for way, pixels in ways.items():
-        digits = judged[0].look(pixels.clip(0, 255).astype(np.uint8))
+        digits = judged[0].predict(pixels.clip(0, 255).astype(np.uint8))
         found[way] = scores.distances("test", digits, rest)
-        found[way] |= metrics.neighbourhoods(digits.features, rest.features)._asdict()
-        found[way]["classifier_score"] = metrics.classifier_score(digits.probabilities)
+        found[way] |= metrics.prdc(digits.features, rest.features)._asdict()
+        found[way]["inception_score"] = metrics.inception_score(digits.probabilities)
         found[way]["confidence"] = metrics.confidence(digits.probabilities)
         found[way]["digit_shares"] = metrics.digit_shares(digits.probabilities)
     return found
@@ -172,7 +172,7 @@ def spoilt(judged, held_out):
 
 @pytest.mark.parametrize("way", ["blurred", "noised", "shifted", "dropped", "collapsed"])
 @pytest.mark.parametrize(
-    "score", ["frechet_distance_test", "frechet_distance_test_extrapolated", "kernel_distance_test"]
+    "score", ["fid_test", "fid_infinity_test", "kid_test"]
 )
 def test_distances_see_spoilt_digits(spoilt, way, score):
     honest, found = (np.ravel(spoilt[each][score])[0] for each in ("honest", way))
@@ -188,7 +188,7 @@ def test_distances_see_spoilt_digits(spoilt, way, score):
         ("noised", "confidence", 0.97),
         ("blurred", "recall", 0.5),
         ("dropped", "recall", 0.95),
-        ("dropped", "classifier_score", 0.95),
+        ("dropped", "inception_score", 0.95),
         ("collapsed", "recall", 0.1),
         ("collapsed", "coverage", 0.1),
     ],
@@ -215,4 +215,4 @@ def test_copies_are_flagged_and_held_out_digits_are_not(held_out):
         assert copied[f"nearest_is_training_{space}"] > 0.99
         assert 0.7 < innocent[f"nearest_is_training_{space}"] < 0.85
     for digits in (training.take(slice(None, None, 10)), honest):  # to which the rest is blind
-        assert metrics.neighbourhoods(digits.features, rest.features).precision > 0.9
+        assert metrics.prdc(digits.features, rest.features).precision > 0.9

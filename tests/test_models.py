@@ -3,13 +3,13 @@
 import dataclasses
 import math
 
+import dcgan
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import data
-import dcgan
 import models
 from config import TrainSettings, UserError
 
@@ -53,8 +53,8 @@ def test_the_generator_has_the_promised_outline():
 
 def test_the_discriminator_gives_probabilities():
     discriminator = models.build_discriminator()
-    verdicts = discriminator(tf.random.normal([5, 28, 28, 1])).numpy()
-    assert verdicts.shape == (5, 1) and verdicts.min() >= 0 and verdicts.max() <= 1
+    outputs = discriminator(tf.random.normal([5, 28, 28, 1])).numpy()
+    assert outputs.shape == (5, 1) and outputs.min() >= 0 and outputs.max() <= 1
     assert discriminator.layers[-1].activation is keras.activations.sigmoid
     for kind in (keras.layers.Conv2D, keras.layers.LeakyReLU):
         assert sum(isinstance(layer, kind) for layer in discriminator.layers) == 2
@@ -67,10 +67,10 @@ def test_losses_of_an_undecided_discriminator():
 
 
 def test_losses_know_which_half_is_real():
-    verdicts = tf.constant([[0.9], [0.9], [0.2], [0.2]])
+    outputs = tf.constant([[0.9], [0.9], [0.2], [0.2]])
     expected = -math.log(0.9) - math.log(0.8)
-    assert float(dcgan.discriminator_loss(verdicts)) == pytest.approx(expected, abs=1e-5)
-    assert float(dcgan.generator_loss(verdicts)) == pytest.approx(-math.log(0.2), abs=1e-5)
+    assert float(dcgan.discriminator_loss(outputs)) == pytest.approx(expected, abs=1e-5)
+    assert float(dcgan.generator_loss(outputs)) == pytest.approx(-math.log(0.2), abs=1e-5)
 
 
 def test_a_hopeless_verdict_keeps_its_loss_and_gradient():
@@ -92,9 +92,9 @@ def test_the_loss_ratio_is_that_of_the_two_gradients(logit):
     def gradients(logits):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(logits)
-            verdicts = tf.sigmoid(logits)
-            d_loss, g_loss = dcgan.discriminator_loss(verdicts), dcgan.generator_loss(verdicts)
-        ratio = dcgan.loss_ratio(verdicts)[1:]
+            outputs = tf.sigmoid(logits)
+            d_loss, g_loss = dcgan.discriminator_loss(outputs), dcgan.generator_loss(outputs)
+        ratio = dcgan.loss_ratio(outputs)[1:]
         return tape.gradient(d_loss, logits)[1:] * ratio, tape.gradient(g_loss, logits)[1:]
 
     through_ratio, direct = gradients(tf.constant([[1.0], [logit]]))
@@ -147,7 +147,7 @@ def test_one_step_moves_every_weight_of_both_players(gan):
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_a_step_of_one_player_leaves_the_other(gan, player):
     other = {"generator": "discriminator", "discriminator": "generator"}[player]
-    getattr(gan, f"{other}_adam").learning_rate = 0.0
+    getattr(gan, f"{other}_optimizer").learning_rate = 0.0
     before = values(getattr(gan, player)), values(getattr(gan, other))
     take_steps(gan, 1)
     assert (values(getattr(gan, player))[0] != before[0][0]).any()
@@ -171,7 +171,7 @@ def test_the_generators_gradient_is_that_of_its_own_loss(digits):
     expected = own_gradient()
     take_steps(gan, 1)
     # After one step Adam's first moment is (1 - beta_1) times the gradient.
-    variables = models.named_variables(gan.generator_adam)
+    variables = named_variables(gan.generator_optimizer)
     for weight, gradient in zip(gan.generator.trainable_variables, expected):
         name = f"adam/{weight.path.replace('/', '_')}_momentum"
         found = variables[name] / (1 - settings.beta_1)
@@ -179,13 +179,13 @@ def test_the_generators_gradient_is_that_of_its_own_loss(digits):
 
 
 def test_the_average_is_its_formula(gan):
-    for average, new in zip(gan.averaged_generator.variables, gan.generator.variables):
+    for average, new in zip(gan.generator_ema.variables, gan.generator.variables):
         np.testing.assert_array_equal(average, new)
-    before = gan.averaged_generator.get_weights()
+    before = gan.generator_ema.get_weights()
     take_steps(gan, 1)
     decay = min(SETTINGS.ema_decay, 2 / 11)
     for old, average, new in zip(
-        before, gan.averaged_generator.get_weights(), gan.generator.get_weights()
+        before, gan.generator_ema.get_weights(), gan.generator.get_weights()
     ):
         np.testing.assert_allclose(average, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7)
 
@@ -208,8 +208,8 @@ def test_xla_computes_the_same_step(digits):
     take_steps(plain, 2)
     take_steps(compiled, 2)
     np.testing.assert_allclose(plain.sums, compiled.sums, rtol=1e-3)
-    found = models.named_variables(compiled.averaged_generator)
-    for name, variable in models.named_variables(plain.averaged_generator).items():
+    found = named_variables(compiled.generator_ema)
+    for name, variable in named_variables(plain.generator_ema).items():
         np.testing.assert_allclose(variable, found[name], rtol=0.02, atol=1e-4)
 
 
@@ -254,8 +254,8 @@ def test_a_state_of_another_network_is_refused_by_name(gan, digits):
     with pytest.raises(UserError, match=r"generator/dense/kernel is .7, .* wanted is .6, "):
         gan.load_state(wider.state())
     lacking = gan.state()
-    del lacking["generator_adam/adam/iteration"]
-    with pytest.raises(UserError, match="generator_adam/adam/iteration"):
+    del lacking["generator_optimizer/adam/iteration"]
+    with pytest.raises(UserError, match="generator_optimizer/adam/iteration"):
         gan.load_state(lacking)
 
 

@@ -3,16 +3,16 @@
 import json
 import re
 
+import images
 import numpy as np
 import pytest
+import runs
+import scores
 from conftest import REPOSITORY
 
 import data
 import generate_digits
-import images
 import models
-import runs
-import scores
 
 FOLDER = REPOSITORY / "checkpoints" / "pretrained"
 SAMPLES = REPOSITORY / "samples" / "pretrained"
@@ -22,7 +22,7 @@ CARD = FOLDER / "README.md"
 @pytest.fixture(scope="module")
 def digits():
     """Its first 2,000 digits of seed 0."""
-    generator = models.load_generator(*runs.load_snapshot(FOLDER, "latest"))
+    generator = load_generator(*runs.load_snapshot(FOLDER, "latest"))
     return data.to_pixels(np.concatenate([*models.build_drawing(generator)(2000, 0)]))
 
 
@@ -43,7 +43,7 @@ def test_its_scores_are_those_of_its_card(digits, judged):
     report = json.loads((FOLDER / "scores.json").read_text())
     assert report["classifier"] == judged[0].sha256 and report["num_samples"] == 10_000
     for name, row in (
-        ("frechet_distance_test", "Fréchet distance to the 10,000 test digits"),
+        ("fid_test", "Fréchet distance to the 10,000 test digits"),
         ("coverage", "coverage"),
         ("recall", "recall"),
     ):

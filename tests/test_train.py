@@ -11,16 +11,16 @@ import subprocess
 import sys
 import termios
 
+import dcgan
+import images
 import numpy as np
 import pytest
+import record
+import runs
 import tensorflow as tf
 from conftest import REPOSITORY, one_line, read_history, roots, run_script, train
 
-import dcgan
 import generate_digits
-import images
-import record
-import runs
 
 
 def states(folder):
@@ -48,7 +48,7 @@ def test_a_run_leaves_what_it_promises(small_run):
     rows = read_history(small_run)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for row in rows:
-        assert 0 < float(row["real_verdict"]) < 1 and float(row["generator_loss"]) > 0
+        assert 0 < float(row["d_real"]) < 1 and float(row["generator_loss"]) > 0
     assert any((samples / "logs").iterdir())
     assert states(small_run) == ["state-000000005.npz", "state-000000010.npz"]
 
@@ -56,7 +56,7 @@ def test_a_run_leaves_what_it_promises(small_run):
 def test_the_same_command_continues_and_epochs_may_grow(continued, data_path, capsys):
     before = read_history(continued)
     assert train(continued, data_path, "--epochs", "3") == 0
-    assert "continued after epoch 2" in capsys.readouterr().out
+    assert "resumed after epoch 2" in capsys.readouterr().out
     after = read_history(continued)
     assert after[:2] == before and [row["epoch"] for row in after] == ["1", "2", "3"]
     assert train(continued, data_path, "--epochs", "4") == 0
@@ -192,7 +192,7 @@ def test_save_every_counts_minutes_within_an_epoch(tmp_path, data_path, monkeypa
 
 
 def test_history_columns_are_the_file_s(small_run):
-    assert tuple(read_history(small_run)[0]) == runs.COLUMNS
+    assert tuple(read_history(small_run)[0]) == EpochRecord._fields
 
 
 def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monkeypatch):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import dcgan
 import numpy as np
 import tensorflow as tf
 
 import data
-import dcgan
 from config import TrainSettings
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -32,5 +32,5 @@ for whole in (order[2], dcgan.noise(dcgan.TRAINING, 0, 2, [16, 6]).numpy()):
 np.testing.assert_allclose(one.sums, two.sums, rtol=1e-4)
 drawn = [data.to_pixels(next(gan.draw(100, 0))).astype(int) for gan in (one, two)]
 assert np.abs(drawn[0] - drawn[1]).mean() < 0.1
-moments = "discriminator_adam/adam/discriminator_verdict_kernel_momentum"
+moments = "discriminator_optimizer/adam/discriminator_verdict_kernel_momentum"
 np.testing.assert_allclose(one.state()[moments], two.state()[moments], rtol=0.01, atol=1e-5)

@@ -2,7 +2,7 @@
 
 FILE.png                       one picture of all digits
 FOLDER/                        a PNG for each digit
-FILE.npz                       arrays: `images`, and what is known of each digit
+FILE.npz                       arrays: `images` and, where they are known, labels, confidence, ...
 FILE-images-idx3-ubyte.gz      as MNIST itself comes; labels in FILE-labels-idx1-ubyte.gz
 FILE.gif, FILE.mp4             digit after digit
 """
@@ -15,25 +15,24 @@ from typing import NamedTuple
 import numpy as np
 
 import data
-import files
-import images
-from config import UserError
+from cli import UserError
+from storage import files, images
 
 IDX_ENDING = "-images-idx3-ubyte.gz"
 ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}
 LARGEST_PICTURE = 10**8  # pixels, of all frames of a film together
 FRAMES = 20  # of a film, from one digit to the next, and a second
 FILM_SCALE = 6
-PLANE = 10  # digits along a side of --grid_walk
+GRID_SIDE = 10  # digits along a side of --interpolation_grid
 
 
-class Drawing(NamedTuple):
-    """Digits to be written."""
+class Samples(NamedTuple):
+    """Images to be written."""
 
     blocks: object  # an iterable of uint8 (some, 28, 28)
     num: int
     columns: int | None = None  # of the grid
-    known: dict = {}  # noqa: RUF012  # arrays (num, ...) by name: labels, confidence, ...
+    arrays: dict = {}  # noqa: RUF012  # (num, ...) by name: labels, confidence, index, noise
 
 
 def kind_of(output):
@@ -74,63 +73,63 @@ def check_output(output, num, scale=0):
     files.check_writable(path.parent)
 
 
-def write(output, drawing, scale=0, invert=False):
-    """Write a Drawing where `output` says, whole or not at all; returns the paths written.
+def write(output, samples, scale=0, invert=False):
+    """Write Samples where `output` says, whole or not at all; returns the paths written.
 
     A pixel becomes `scale` pixels square in pictures, 0 for what fits; `invert` makes black white.
     """
     path, kind = Path(output), kind_of(output)
     if invert:
-        drawing = drawing._replace(blocks=(255 - block for block in drawing.blocks))
+        samples = samples._replace(blocks=(255 - block for block in samples.blocks))
     if kind == "folder":
         with files.taking_place(path) as folder:
             folder.mkdir()
-            write_folder(folder, drawing, max(1, scale))
+            write_folder(folder, samples, max(1, scale))
         return [path]
     with files.replacing(path) as file:
         if kind == "npz":
-            write_npz(file, drawing)
+            write_npz(file, samples)
         elif kind == "idx":
-            write_idx(file, drawing.blocks, drawing.num)
+            write_idx(file, samples.blocks, samples.num)
         else:
-            digits = np.concatenate([*drawing.blocks])
+            digits = np.concatenate([*samples.blocks])
             if kind == "png":
-                grid = images.make_grid(digits, drawing.columns, 255 * invert)
+                grid = images.make_grid(digits, samples.columns, 255 * invert)
                 images.save_png(file, images.enlarge(grid, scale))
             else:
                 frames = [images.enlarge(digit, scale or FILM_SCALE) for digit in digits]
                 images.save_film(file, frames, kind, FRAMES)
-    if kind == "idx" and "labels" in drawing.known:
+    if kind == "idx" and "labels" in samples.arrays:
         labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
         with files.replacing(labels) as file:
-            write_idx(file, [drawing.known["labels"]], drawing.num)
+            write_idx(file, [samples.arrays["labels"]], samples.num)
         return [path, labels]
     return [path]
 
 
-def write_folder(folder, drawing, scale):
+def write_folder(folder, samples, scale):
     """Write each digit as a PNG named by its number and, if it has one, its label."""
-    number, labels = 0, drawing.known.get("labels")
-    for block in drawing.blocks:
+    number, labels = 0, samples.arrays.get("labels")
+    for block in samples.blocks:
         for digit in block:
             label = "" if labels is None else f"-{labels[number]}"
             images.save_png(folder / f"{number:06d}{label}.png", images.enlarge(digit, scale))
             number += 1
 
 
-def write_npz(file, drawing):
-    """Write the array `images`, uint8 (num, 28, 28), never held whole, and what else is known."""
+def write_npz(file, samples):
+    """Write the array `images`, uint8 (num, 28, 28), never held whole, and the other arrays."""
     header = {
         "descr": "|u1",
         "fortran_order": False,
-        "shape": (drawing.num, data.IMAGE_SIZE, data.IMAGE_SIZE),
+        "shape": (samples.num, data.IMAGE_SIZE, data.IMAGE_SIZE),
     }
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("images.npy", "w", force_zip64=True) as array:
             np.lib.format.write_array_header_1_0(array, header)
-            for block in drawing.blocks:
+            for block in samples.blocks:
                 array.write(block.tobytes())
-        for name, values in drawing.known.items():
+        for name, values in samples.arrays.items():
             with archive.open(f"{name}.npy", "w") as array:
                 np.lib.format.write_array(array, values)
 

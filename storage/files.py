@@ -1,27 +1,14 @@
-"""Bytes to disk and back: a file is written whole or not at all, and read without trust."""
+"""Bytes to disk: a file is written whole or not at all."""
 
 import contextlib
 import errno
 import hashlib
-import lzma
 import os
 import shutil
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
-
-from config import UserError
-
-LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
-
-# What NumPy and the readers below it raise on a file that is not what it claims to be.
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
-UNREADABLE += (OverflowError, TypeError, tokenize.TokenError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+from cli import UserError
 
 
 @contextlib.contextmanager
@@ -137,32 +124,3 @@ def unwritable(path, error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         mend = "make room there; what was written before is whole"
     return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")
-
-
-def unreadable(path, kind, error):
-    """The UserError for a file that is not what its reader expects."""
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return UserError(f"{path}: cannot be read as {kind} ({reason})")
-
-
-def read_npz(path, *names):
-    """Arrays of an .npz by name: those named, or all. Nothing in it is ever executed.
-
-    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
-                raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
-        with np.load(path, allow_pickle=False) as archive:
-            for name in names:
-                if name not in archive:
-                    held = ", ".join(archive) or "none"
-                    raise UserError(f"{path}: holds no array {name!r}; it has: {held}")
-            arrays = {name: archive[name] for name in names or archive}
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):
-                    raise ValueError(f"{name} is not an array")
-            return arrays
-    except UNREADABLE as error:
-        raise unreadable(path, "an .npz archive", error) from error

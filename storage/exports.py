@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-import files
-from config import UserError, quiet_start
+from cli import UserError
+from startup import hidden_messages
+from storage import files
 
 BATCH_SIZES = (1, 7)  # any two show that the batch is free
 ROUNDING = 1e-4
@@ -118,7 +119,7 @@ def export(network, takes, gives, name, path):
     import tensorflow as tf
 
     kind = FORMATS[name]
-    with files.taking_place(path) as partial, quiet_start():
+    with files.taking_place(path) as partial, hidden_messages():
         try:
             kind.save(build_module(network, takes, gives), partial)
         except tf.errors.OpError as error:

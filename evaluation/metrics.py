@@ -1,4 +1,4 @@
-"""How good a set of digits is: pure functions of arrays, in float64 where sums decide.
+"""The metrics' formulas: pure functions of arrays, in float64 where sums decide.
 
 `features` are float (N, dim), one row a digit; distances between features are Euclidean. Each
 function raises UserError when it is given fewer digits than it needs.
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config import UserError
+from cli import UserError
 
-CHUNK_BYTES = 64 << 20  # of a table of distances that is held at a time
+CHUNK_BYTES = 64 << 20  # of a distance matrix that is held at a time
 FEWEST = 2000  # digits that all the scores together need
 SPLITS = (1, 2, 4, 8)  # into how many parts the digits are dealt to see how a distance grows
 
@@ -22,8 +22,8 @@ class Moments(NamedTuple):
     covariance: np.ndarray
 
 
-class Neighbourhoods(NamedTuple):
-    """What `neighbourhoods` returns: four scores, and the density of each digit, float (N,)."""
+class PRDC(NamedTuple):
+    """Precision, recall, density, coverage, and the density of each sample, float (N,)."""
 
     precision: float
     recall: float
@@ -40,12 +40,12 @@ def require(num, needed, what):
 
 def moments(features):
     """Moments of features (N, dim), N at least 2."""
-    require(len(features), 2, "the Fréchet distance")
+    require(len(features), 2, "FID")
     features = np.asarray(features, np.float64)
     return Moments(features.mean(0), np.atleast_2d(np.cov(features, rowvar=False)))
 
 
-def frechet_distance(a, b):
+def fid(a, b):
     """Squared Fréchet distance of two Gaussians with these Moments (Dowson & Landau 1982).
 
     |m - n|^2 + tr(A + B - 2 (A B)^(1/2)), the score of Heusel et al. 2017. The eigenvalues of A B
@@ -59,21 +59,21 @@ def frechet_distance(a, b):
     return float(max(0, np.sum((a.mean - b.mean) ** 2) + spread))
 
 
-def extrapolated_frechet_distance(features, reference):
-    """The Fréchet distance to `reference`, Moments, from endlessly many digits: (value, error).
+def fid_infinity(features, reference):
+    """FID to `reference`, Moments, extrapolated to infinitely many samples: (value, error).
 
-    With N digits it is too large by about c / N (Chong & Forsyth 2020): fitted here to the mean
+    With N samples FID is too large by about c / N (Chong & Forsyth 2020): fitted here to the mean
     distances of halves, quarters and eighths of the digits, and continued to 1 / N = 0. `error` is
     the standard error of the value, by a jackknife over twenty parts.
     """
-    require(len(features), 16 * features.shape[1], "the extrapolated Fréchet distance")
+    require(len(features), 16 * features.shape[1], "FID∞")
 
     def extrapolate(features):
         sizes, distances = [], []
         for parts in SPLITS:
             dealt = [moments(features[part::parts]) for part in range(parts)]
             sizes.append(len(features) / parts)
-            distances.append(np.mean([frechet_distance(each, reference) for each in dealt]))
+            distances.append(np.mean([fid(each, reference) for each in dealt]))
         return np.polyfit(1 / np.array(sizes), distances, 1)[1]
 
     parts = np.arange(len(features)) % 20
@@ -81,15 +81,15 @@ def extrapolated_frechet_distance(features, reference):
     return float(extrapolate(features)), float(np.sqrt(19 * np.var(without)))
 
 
-def kernel_distance(a, b, parts=10, most=10_000):
-    """Squared kernel distance of features (N, dim) and (M, dim), unbiased: (value, error).
+def kid(a, b, parts=10, most=10_000):
+    """KID of features (N, dim) and (M, dim), unbiased: (value, error).
 
     The maximum mean discrepancy of Gretton et al. 2012 with the kernel (x y / dim + 1)^3 of
     Binkowski et al. 2018, over all pairs of at most `most` digits of each set, chosen at random but
     always the same. `error` is its standard error, by a jackknife over `parts` parts of both sets,
     which near 0 is up to twice too large. The value may fall below 0.
     """
-    require(min(len(a), len(b)), 20 * parts, "the kernel distance")
+    require(min(len(a), len(b)), 20 * parts, "KID")
     random = np.random.Generator(np.random.Philox(key=[0, 0]))
 
     def deal(features):
@@ -153,7 +153,7 @@ def squared_radii(features, k):
     return radii
 
 
-def neighbourhoods(features, reference, k=5):
+def prdc(features, reference, k=5):
     """How digits and reference digits, (N, dim) and (M, dim), lie among each other.
 
     A digit's ball reaches to its k-th nearest neighbour in its own set. Precision: digits within
@@ -170,7 +170,7 @@ def neighbourhoods(features, reference, k=5):
         densities[rows] = inside.sum(1) / k
         covered |= inside.any(0)
         recalled |= (table < own_radii[rows, None]).any(0)
-    return Neighbourhoods(
+    return PRDC(
         float((densities > 0).mean()),
         float(recalled.mean()),
         float(densities.mean()),
@@ -179,7 +179,7 @@ def neighbourhoods(features, reference, k=5):
     )
 
 
-def classifier_score(probabilities):
+def inception_score(probabilities):
     """exp of the mean KL(p(digit | image) || p(digit)), from 1 to 10 (Salimans et al. 2016).
 
     `probabilities` is float (N, 10), each row's sum 1.

@@ -1,4 +1,4 @@
-"""Around the latent space: the noise behind digits, paths and planes through it, and back to it.
+"""The latent space: paths and grids through it, and the noise whose image is nearest to a picture.
 
 Normal noise of many dimensions lies near a sphere of radius sqrt(dim), and so does all noise here.
 """
@@ -8,20 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 import data
-import models
+from sampling.noise import sample_noise
+from sampling.sampler import Sampler
 
-CANDIDATES = 2000  # digits of the seed that `find_noise` looks through first
+CANDIDATES = 2000  # samples of the seed among which `project` looks for a start
 STARTS = 16  # of them that it begins with
-
-
-def digit_noise(seed, indices, dim):
-    """The noise of digits `indices`, int (N,), of a seed: float32 (N, dim)."""
-    numbers, places = np.divmod(np.asarray(indices), models.BLOCK)
-    blocks = {
-        number: models.noise(models.DRAWING, seed, number, [models.BLOCK, dim]).numpy()
-        for number in np.unique(numbers)
-    }
-    return np.stack([blocks[number][place] for number, place in zip(numbers, places)])
 
 
 def slerp(a, b, t):
@@ -37,7 +28,7 @@ def slerp(a, b, t):
     return way / np.sin(angle) * ((1 - t) * lengths[0] + t * lengths[1])
 
 
-def loop(anchors, frames):
+def closed_path(anchors, frames):
     """A smooth closed path through noise (N, dim), N at least 2: float32 (N frames, dim).
 
     A closed Catmull-Rom spline (1974), brought back to the sphere; step i frames is anchor i.
@@ -53,43 +44,42 @@ def loop(anchors, frames):
     return path.reshape(-1, anchors.shape[1]).astype(np.float32)
 
 
-def plane(corners, size):
-    """Noise between four digits, (4, dim), row by row: float32 (size^2, dim)."""
+def grid(corners, size):
+    """Noise between that of four corners, (4, dim), row by row: float32 (size^2, dim)."""
     t = np.linspace(0, 1, size)
     left, right = (slerp(*pair, t) for pair in (corners[[0, 2]], corners[[1, 3]]))
     rows = [slerp(a, b, t) for a, b in zip(left, right)]
     return np.concatenate(rows).astype(np.float32)
 
 
-def find_noise(generator, target, seed, steps):
-    """Search for the noise that draws what is nearest to `target`, uint8 (28, 28).
+def project(generator, target, seed, steps):
+    """Search for the noise whose image is nearest to `target`, uint8 (28, 28).
 
-    Gradient descent on the mean squared difference, on the sphere, from the nearest digits of the
+    Gradient descent on the mean squared difference, on the sphere, from the nearest samples of the
     seed. Yields after each step (noise (1, dim), root mean square difference in grey levels).
     """
-    dim = generator.input_shape[1]
-    digits = np.concatenate([*models.build_drawing(generator)(CANDIDATES, seed)])
-    goal = tf.constant(data.to_model_range(target), tf.float32)
-    nearest = np.argsort(((digits - goal.numpy()) ** 2).mean((1, 2)))[:STARTS]
-    z = tf.Variable(digit_noise(seed, nearest, dim))
-    adam = keras.optimizers.Adam(0.1)
-    adam.build([z])
+    dim, goal = generator.input_shape[1], tf.constant(data.to_model_range(target), tf.float32)
+    candidates = np.concatenate([*Sampler(generator).sample(CANDIDATES, seed)])
+    distances = ((candidates.astype(np.float32) - target) ** 2).mean((1, 2))
+    z = tf.Variable(sample_noise(seed, np.argsort(distances)[:STARTS], dim))
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build([z])
 
     @tf.function
     def step():
-        here = z * (dim**0.5 / tf.norm(z, axis=1, keepdims=True))
+        on_sphere = z * (dim**0.5 / tf.norm(z, axis=1, keepdims=True))
         with tf.GradientTape() as tape:
-            tape.watch(here)
-            wrong = tf.square(generator(here, training=False)[..., 0] - goal)
-            errors = tf.reduce_mean(wrong, [1, 2])
-        z.assign(here)
-        adam.apply([tape.gradient(errors, here)], [z])
+            tape.watch(on_sphere)
+            difference = generator(on_sphere, training=False)[..., 0] - goal
+            errors = tf.reduce_mean(tf.square(difference), [1, 2])
+        z.assign(on_sphere)
+        optimizer.apply([tape.gradient(errors, on_sphere)], [z])
         best = tf.argmin(errors)
-        return here[best][None], tf.sqrt(errors[best]) * 127.5
+        return on_sphere[best][None], tf.sqrt(errors[best]) * 127.5
 
     best, smallest = None, np.inf
     for _ in range(steps):
-        found, difference = (each.numpy() for each in step())
-        if difference < smallest:
-            best, smallest = found, float(difference)
+        found, error = (each.numpy() for each in step())
+        if error < smallest:
+            best, smallest = found, float(error)
         yield best, smallest

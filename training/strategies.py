@@ -1,20 +1,22 @@
-"""On what a run computes: devices, the way they share a step, determinism, compilation."""
+"""Devices and workers: how they share a step, agree and fail; determinism and compilation."""
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 
 import tensorflow as tf
 
-from config import UserError
+from cli import UserError
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
-LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
+WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+WORKER_LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
 
 
-def prepare(settings):
-    """Set TensorFlow up before its first operation; returns the tf.distribute strategy.
+def connect(settings):
+    """Set TensorFlow up before its first operation; return the tf.distribute strategy.
 
     With `deterministic`, two processes with the same seed compute the same bits: Grappler's
     rewriting, whose order varies from process to process, is switched off as well. Raises
@@ -85,7 +87,7 @@ def errors_explained(strategy):
         raise UserError(
             "out of memory; close what else uses it, or give another --run a smaller --batch_size"
         ) from error
-    except LOST as error:
+    except WORKER_LOST as error:
         if strategy.cluster_resolver is None:
             raise
         reason = " ".join(str(error).split())[:200]
@@ -93,6 +95,60 @@ def errors_explained(strategy):
             "another worker was lost; start all workers again, any number that divides the batch, "
             f"to continue from the last checkpoint ({type(error).__name__}: {reason})"
         ) from error
+
+
+def rows_of_replica(batch):
+    """This replica's rows of a whole batch (batch, ...)."""
+    replica = tf.distribute.get_replica_context()
+    parts = tf.reshape(batch, [replica.num_replicas_in_sync, -1, *batch.shape[1:]])
+    return parts[replica.replica_id_in_sync_group]
+
+
+class Workers:
+    """What the processes of a strategy have to agree on; one alone agrees with itself."""
+
+    def __init__(self, strategy):
+        self.strategy = strategy
+        self.are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def maximum(self, numbers):
+        """The largest of each of several whole numbers over all workers."""
+        if not self.are_many:
+            return numbers
+        return self.gather_maximum(tf.constant(numbers)).numpy().tolist()
+
+    @tf.function
+    def gather_maximum(self, numbers):
+        """The largest of each number, int32 (n,), over all replicas."""
+        rows = self.strategy.run(lambda: numbers[None])
+        return tf.reduce_max(self.strategy.gather(rows, axis=0), axis=0)
+
+    def check_same(self, settings):
+        """Raise UserError, in every worker, unless all were given the same settings."""
+        text = json.dumps(settings, sort_keys=True).encode()
+        number = int.from_bytes(hashlib.sha256(text).digest()[:3])
+        if self.maximum([number, -number]) != [number, -number]:
+            raise UserError(
+                "the workers of this cluster were given different settings or images; start all "
+                "of them with the same command"
+            )
+
+    def broadcast(self, variables):
+        """Give every worker the first one's values of these variables."""
+        if not self.are_many:
+            return
+
+        def of_first(value):
+            first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+            return tf.where(first, value, tf.zeros_like(value))
+
+        @tf.function
+        def assign_first():
+            for variable in variables:
+                values = self.strategy.run(of_first, (variable,))
+                variable.assign(self.strategy.reduce("SUM", values, axis=None))
+
+        assign_first()
 
 
 def use_xla(settings, strategy):

@@ -1,16 +1,17 @@
 """One training run on disk: its settings, training state, generator snapshot, history and lock.
 
-    checkpoints/<run>/settings.json       what makes it this run and no other
+    checkpoints/<run>/settings.json       settings fixed on resume, and how it was invoked
     checkpoints/<run>/state-<step>.npz    the training state, only for resuming; the last three
     checkpoints/<run>/state-<step>.npz.sha256
     checkpoints/<run>/generator.npz       the averaged generator, all that drawing needs
-    checkpoints/<run>/generator-best.npz  the one that had the best score
+    checkpoints/<run>/generator-best.npz  the one that had the best FID
     samples/<run>/                        pictures, history.csv, logs for TensorBoard
 
 A file that is there is whole, and a training state is used only if it is what its checksum says.
 """
 
 import csv
+import dataclasses
 import fcntl
 import io
 import itertools
@@ -20,16 +21,18 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from config import PRETRAINED, REPOSITORY, UserError
-from files import (
+from cli import UserError
+from config import PRETRAINED, REPOSITORY, TrainSettings
+from data import read_npz
+from storage.files import (
     check_writable,
     checksum_path,
     is_whole,
     make_folder,
-    read_npz,
     remove_partial_files,
     replace_with_checksum,
     replacing,
@@ -38,18 +41,21 @@ from files import (
 
 STATES_KEPT = 3
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
-COLUMNS = (
-    "epoch",
-    "step",
-    "generator_loss",
-    "discriminator_loss",
-    "real_verdict",
-    "fake_verdict",
-    "seconds",
-    "images_per_second",
-    "frechet_distance",
-    "rarest_digit",
-)
+
+
+class EpochRecord(NamedTuple):
+    """A row of the history: what one epoch gave."""
+
+    epoch: int
+    step: int  # since the run began
+    generator_loss: float  # means over the epoch's steps
+    discriminator_loss: float
+    d_real: float  # mean discriminator output, D(x), on real images
+    d_fake: float  # and D(G(z)), on generated ones
+    seconds: float
+    images_per_second: float
+    fid: float  # to the training images, NaN if the epoch got no score
+    rarest_digit: float  # its share over that in the training images, NaN likewise
 
 
 class Run:
@@ -94,27 +100,30 @@ class Run:
         self.lock.close()
         self.lock = take_lock(self.folder / "lock")
 
-    def check_settings(self, identity):
-        """Write the run's identity, or compare it with the one that the run began with.
+    def check_settings(self, fixed):
+        """Raise UserError, naming what differs, unless the run began with these settings.
 
-        `identity` maps names to JSON values. Raises UserError naming what differs.
+        `fixed` maps the names of the settings fixed on resume to JSON values.
         """
-        path = self.folder / "settings.json"
         if not self.is_begun():
-            with replacing(path) as file:
-                file.write(json.dumps({"run": identity}, indent=2).encode() + b"\n")
             return
-        before = load_settings(self.folder)["run"]
-        differing = [
-            f"{name} (was {before.get(name)!r}, now {identity.get(name)!r})"
-            for name in sorted(before.keys() | identity.keys())
-            if before.get(name) != identity.get(name)
-        ]
+        differing = differences(load_settings(self.folder)["run"], fixed)
         if differing:
             raise UserError(
                 f"{self.folder}: was begun with other settings: {', '.join(differing)}; "
                 "give those, another --run name, or --fresh to start over"
             )
+
+    def save_settings(self, fixed, invocation):
+        """Write settings.json: the settings fixed on resume, and one more invocation."""
+        document = load_settings(self.folder) if self.is_begun() else {"run": fixed}
+        document["invocations"] = [*document.get("invocations", []), invocation]
+        with replacing(self.folder / "settings.json") as file:
+            file.write(json.dumps(document, indent=2).encode() + b"\n")
+
+    def steps_saved(self):
+        """The step of the newest training state, 0 if there is none."""
+        return max([0, *(int(path.stem.removeprefix("state-")) for path in self.states())])
 
     def states(self):
         """Paths of the training states, oldest first."""
@@ -167,11 +176,22 @@ class Run:
             np.savez(file, **arrays)
 
     def save_history(self, history):
-        """Write the history, rows of COLUMNS, as samples/<run>/history.csv."""
+        """Write the history, a list of EpochRecord, as samples/<run>/history.csv."""
         with replacing(self.samples / "history.csv") as file:
             text = io.TextIOWrapper(file, newline="", write_through=True)
-            csv.writer(text).writerows([COLUMNS, *history])
+            csv.writer(text).writerows([EpochRecord._fields, *history])
             text.detach()
+
+
+def differences(before, now):
+    """How two dictionaries of settings differ, in words; what was not set had its default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
+    before, now = defaults | before, defaults | now
+    return [
+        f"{name} (was {before.get(name)!r}, now {now.get(name)!r})"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
 
 
 def take_lock(path):
@@ -237,9 +257,7 @@ def load_snapshot(folder, which):
     """
     path = folder / SNAPSHOTS[which]
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such generator; training keeps the best every --evaluate_every epochs"
-        )
+        raise UserError(f"{path}: no such generator; training keeps the one with the best FID")
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
     return arrays, f"{path}, epoch {epoch:.4g}" if epoch is not None else str(path)

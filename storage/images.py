@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from config import UserError
+from cli import UserError
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
 PANELS = (  # of the curves
     ("generator_loss", "discriminator_loss"),
-    ("real_verdict", "fake_verdict"),
-    ("frechet_distance",),
+    ("d_real", "d_fake"),
+    ("fid",),
 )
 
 
@@ -99,26 +99,26 @@ def check_mp4():
 
 
 def save_curves(file, history):
-    """Write a PNG of a run's history: losses, the discriminator's mean verdicts, scores if any.
+    """Write a PNG of a run's history: losses, mean discriminator outputs, FID if scored.
 
-    `history` maps column names to sequences with one number, or NaN, an epoch.
+    `history` maps the names of EpochRecord to sequences with one number, or NaN, an epoch.
     """
-    epochs, is_scored = np.array(history["epoch"]), np.isfinite(history["frechet_distance"]).any()
+    epochs, is_scored = np.array(history["epoch"]), np.isfinite(history["fid"]).any()
     panels = PANELS if is_scored else PANELS[:2]
     figure = Figure(figsize=(8, 3 * len(panels)), dpi=DPI, layout="constrained")
-    losses, verdicts, *scores = figure.subplots(len(panels), 1, sharex=True)
-    for axes, names in zip((losses, verdicts, *scores), panels):
+    losses, outputs, *scores = figure.subplots(len(panels), 1, sharex=True)
+    for axes, names in zip((losses, outputs, *scores), panels):
         for name in names:
             numbers = np.array(history[name])
             there = np.isfinite(numbers)
             axes.plot(epochs[there], numbers[there], ".-", label=name.replace("_", " "))
     losses.set_ylabel("loss")
-    verdicts.xaxis.get_major_locator().set_params(integer=True)
-    verdicts.axhline(0.5, color="grey", linestyle="--", label="undecided")
-    verdicts.set(ylabel="mean probability of being real", ylim=(0, 1))
+    outputs.xaxis.get_major_locator().set_params(integer=True)
+    outputs.axhline(0.5, color="grey", linestyle="--", label="chance")
+    outputs.set(ylabel="mean discriminator output", ylim=(0, 1))
     for axes in scores:
-        axes.set(ylabel="to the training digits", yscale="log")
-    for axes in (losses, verdicts, *scores):
+        axes.set(ylabel="FID to the training images", yscale="log")
+    for axes in (losses, outputs, *scores):
         axes.legend()
         axes.grid(alpha=0.3)
     axes.set_xlabel("epoch")

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 
-from config import UserError
+from cli import UserError
 
 EXAMPLE = (
     '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", "index": 0}}'

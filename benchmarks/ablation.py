@@ -1,0 +1,96 @@
+"""Train a variation of the networks and score it: how the trials in docs/experiments.md are made.
+
+python benchmarks/ablation.py --generator 64x4,32x4,1x5s1 -- --epochs 10 --run a
+
+A layer is FILTERSxKERNEL, with stride 2 unless sN follows: 1x5s1. What comes after `--` goes to
+train_dcgan.py; the run is then scored like any other.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import evaluate_digits
+import train_dcgan
+from cli import parse
+from config import TrainSettings
+from startup import importing_tensorflow
+
+
+def layer(words):
+    """Filters, kernel size and stride of a layer written as above."""
+    match = re.fullmatch(r"(\d+)x(\d+)(?:s(\d+))?", words)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{words!r} is no layer; write one like 64x4 or 1x5s1")
+    return tuple(int(number or 2) for number in match.groups())
+
+
+def network(words):
+    """The layers of a network, separated by commas."""
+    return [layer(each) for each in words.split(",")]
+
+
+def main():
+    with importing_tensorflow(use_gpu=True):
+        import keras
+        from keras.layers import Activation, Flatten, LeakyReLU, ReLU, Reshape
+
+        from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, Dropout
+        from storage import weights
+        from training import gan
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--generator", type=network, default="32x4,32x4,1x5s1")
+    parser.add_argument("--stddev", type=float, default=0.001, help="of its first weights")
+    parser.add_argument("--last_stddev", type=float, default=0.005, help="of its last layer's")
+    parser.add_argument("--last_lr_multiplier", type=float, default=10, help="of its last layer")
+    parser.add_argument("--discriminator", type=network, default="32x5,96x9s3")
+    parser.add_argument("--lr_multiplier", type=float, default=10, help="of the discriminator")
+    parser.add_argument("--slope", type=float, default=0.02, help="of its leaky ReLU")
+    parser.add_argument("train", nargs="*", help="words for train_dcgan.py, after --")
+    trial = parser.parse_args()
+
+    def build_generator(noise_dim=200):
+        *hidden, last = trial.generator
+        options = {"use_bias": False, "stddev": trial.stddev}
+        network = keras.Sequential([keras.Input((noise_dim,))])
+        network.add(Dense(7 * 7 * 256, name="dense", **options))
+        network.add(Reshape((7, 7, 256)))
+        for number, shape in enumerate(hidden):
+            network.add(BatchNormalization(name=f"normalisation_{number}"))
+            network.add(ReLU())
+            network.add(Conv2DTranspose(*shape, name=f"up_{number}", **options))
+        network.add(BatchNormalization(name="last_normalisation"))
+        network.add(ReLU())
+        options = {"stddev": trial.last_stddev, "dtype": "float32", "bias_lr_multiplier": 1}
+        options["lr_multiplier"] = trial.last_lr_multiplier
+        network.add(Conv2DTranspose(*last, activation="tanh", name="last", **options))
+        return network
+
+    def build_discriminator(dropout=0.1):
+        options = {"lr_multiplier": trial.lr_multiplier}
+        network = keras.Sequential([keras.Input((28, 28, 1))])
+        for number, shape in enumerate(trial.discriminator):
+            network.add(Conv2D(*shape, name=f"down_{number}", **options))
+            network.add(LeakyReLU(trial.slope))
+        network.add(Dropout(dropout, name="dropout"))
+        network.add(Flatten())
+        options |= {"bias_lr_multiplier": 1, "dtype": "float32"}
+        network.add(Dense(1, name="logits", **options))
+        network.add(Activation("sigmoid", dtype="float32"))
+        return network
+
+    gan.build_generator = weights.build_generator = build_generator
+    gan.build_discriminator = build_discriminator
+    settings = parse(TrainSettings, trial.train)
+    words = ["--run", settings.run, "--checkpoints_dir", settings.checkpoints_dir]
+    words += ["--samples_dir", settings.samples_dir]
+    return train_dcgan.main(trial.train) or evaluate_digits.main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The command line made from a settings class: options, checks, errors and exit statuses.
+
+Nothing here imports TensorFlow, so `--help` and a mistyped flag answer at once.
+"""
+
+import argparse
+import dataclasses
+import errno
+import os
+import re
+import sys
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake that the person can mend; the text says what, where and what to do."""
+
+
+def option(default, help, check=None, fixed_on_resume=False):
+    """A field of a settings class, and its flag.
+
+    `check` takes a value and returns what is wrong with it, or None. `fixed_on_resume` marks
+    settings that affect training: they cannot change when a run is resumed.
+    """
+    metadata = {"help": help, "check": check, "fixed_on_resume": fixed_on_resume}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """What the settings classes share: their checks.
+
+    Raises UserError, naming the flag, when a value fails its check.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check, value = field.metadata["check"], getattr(self, field.name)
+            wrong = check and check(value)
+            if wrong:
+                raise UserError(f"--{field.name} {wrong}, got {value!r}")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a bad flag with one line."""
+
+    def error(self, message):
+        raise UserError(f"{message} (--help lists the flags)")
+
+
+def parse(settings_class, argv=None):
+    """Settings of the given class from command-line words; raises UserError on a bad one."""
+    parser = Parser(description=settings_class.__doc__, allow_abbrev=False)
+    for field in dataclasses.fields(settings_class):
+        if field.type is bool:
+            kind = {"action": "store_true"}
+        elif field.type is tuple:
+            kind = {"type": str, "nargs": "+", "metavar": "STR"}
+        else:
+            kind = {"type": field.type, "metavar": field.type.__name__.upper()}
+        help = field.metadata["help"]
+        if field.type is not bool and field.default not in ("", ()) and "(default" not in help:
+            help += " (default: %(default)s)"
+        parser.add_argument(f"--{field.name}", default=field.default, help=help, **kind)
+    return settings_class(**vars(parser.parse_args(argv)))
+
+
+def run_command(settings_class, function, argv=None):
+    """Parse the words, call the function with the settings, and return the exit status.
+
+    0 done, 2 the person's mistake (one line on stderr), 130 after Ctrl-C; the function may return
+    a status of its own. A fault of ours keeps its traceback, and Python's exit status 1.
+    """
+    try:
+        return function(parse(settings_class, argv)) or 0
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = error.filename
+        if where is None and error.errno in (errno.EPIPE, errno.ENOSPC):
+            where = "standard output"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python fails once more at its end
+        if where is None:
+            raise
+        print(f"{Path(sys.argv[0]).name}: {where}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+# Checks of one value: each returns what is wrong with it, or None.
+
+
+def between(low, high):
+    """Check for a whole number from low to high, both included."""
+
+    def check(value):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            return f"must be a whole number from {low} to {high}"
+
+    return check
+
+
+def positive_up_to_one(value):
+    """Check for a number above 0 and up to 1."""
+    if not 0 < value <= 1:
+        return "must be a number above 0 and up to 1"
+
+
+def below_one(value):
+    """Check for a number from 0 up to, but not including, 1."""
+    if not 0 <= value < 1:
+        return "must be a number from 0 up to, but not including, 1"
+
+
+def not_negative(value):
+    """Check for a finite number from 0 up."""
+    if not 0 <= value < float("inf"):
+        return "must be a number from 0 up"
+
+
+def probability(value):
+    """Check for a number from 0 to 1."""
+    if not 0 <= value <= 1:
+        return "must be a number from 0 to 1"
+
+
+def dropout_rate(value):
+    """Check for a number from 0 to 0.99."""
+    if not 0 <= value <= 0.99:
+        return "must be a number from 0 to 0.99"
+
+
+def one_of(*choices):
+    """Check for one word out of a few."""
+
+    def check(value):
+        if value not in choices:
+            return "must be one of " + ", ".join(choices)
+
+    return check
+
+
+def run_name(value):
+    """Check for a name that is a plain folder name, never a path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        return "must be a plain name (letters, digits, '.', '_', '-'), not a path"
+
+
+def optional_run_name(value):
+    """Check for a run's name, or none at all."""
+    return run_name(value) if value else None
+
+
+def run_names(values):
+    """Check for runs' names, or none at all."""
+    return next(filter(None, map(run_name, values)), None)
+
+
+def optional_digit(value):
+    """Check for one digit, or none at all."""
+    if not re.fullmatch("[0-9]?", value):
+        return "must be one digit, 0 to 9"
+
+
+def digits_and_spaces(values):
+    """Check for lines of digits and spaces, each with a digit, or none at all."""
+    if not all(re.fullmatch("[0-9 ]*[0-9][0-9 ]*", value) for value in values):
+        return "must be made of digits 0 to 9 and spaces"
+
+
+def file_path(value):
+    """Check for a path that an operating system could take."""
+    if not value or "\0" in value:
+        return "must be a path"
+
+
+def saving_interval(value):
+    """Check for a number of epochs ('1') or of minutes ('10m')."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}m?", value):
+        return "must be a number of epochs, such as 1, or of minutes, such as 10m"

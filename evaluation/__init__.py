@@ -1,0 +1,1 @@
+"""Evaluation: the formulas of the metrics, the digit classifier, and the scores."""

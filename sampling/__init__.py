@@ -1,0 +1,1 @@
+"""Sampling: noise, images drawn from it, rejection, and paths through the latent space."""

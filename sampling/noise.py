@@ -1,0 +1,27 @@
+"""Random numbers as a function of (seed, purpose, index): nothing keeps a hidden random state."""
+
+import numpy as np
+import tensorflow as tf
+
+TRAINING, SAMPLING, DROPOUT = 0, 1, 2  # purposes
+BLOCK = 100  # samples that share one draw of noise, and are computed together
+
+
+def random_key(purpose, seed, index):
+    """The int64 (2,) that names one draw of random numbers."""
+    return tf.stack([tf.cast(seed, tf.int64) + (purpose << 32), tf.cast(index, tf.int64)])
+
+
+def normal_noise(purpose, seed, index, shape):
+    """Standard normal noise, float32 of the given shape."""
+    return tf.random.stateless_normal(shape, random_key(purpose, seed, index), alg="philox")
+
+
+def sample_noise(seed, indices, dim):
+    """The noise of samples `indices`, int (N,), of a seed: float32 (N, dim)."""
+    blocks, places = np.divmod(np.asarray(indices), BLOCK)
+    noise = {
+        block: normal_noise(SAMPLING, seed, block, [BLOCK, dim]).numpy()
+        for block in np.unique(blocks)
+    }
+    return np.stack([noise[block][place] for block, place in zip(blocks, places)])

@@ -1,0 +1,45 @@
+"""Weights by name: a network's or an optimizer's variables to arrays and back."""
+
+import keras
+import numpy as np
+
+from cli import UserError
+from models import build_generator
+
+
+def named_variables(holder):
+    """Weights of a network, or variables of an optimizer, by layer and name: dense/kernel."""
+    variables = holder.weights if isinstance(holder, keras.Model) else holder.variables
+    return {"/".join(variable.path.split("/")[-2:]): variable for variable in variables}
+
+
+def assign_all(variables, arrays, source):
+    """Give each named variable its array; raises UserError, naming one, unless all fit."""
+
+    def outline(array):
+        """Shape and kind ('f' float, 'i' integer) of an array, of any width."""
+        return (*array.shape, array.dtype.kind)
+
+    for name in sorted(variables.keys() | arrays.keys()):
+        wanted = outline(variables[name].numpy()) if name in variables else "nothing"
+        found = outline(arrays[name]) if name in arrays else "nothing"
+        if wanted != found:
+            raise UserError(
+                f"{source}: does not fit this network: {name} is {found}, wanted is {wanted}; "
+                f"another version of the code wrote it (here is Keras {keras.__version__})"
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def load_generator(arrays, source):
+    """A generator with the weights of a snapshot; raises UserError when they do not fit."""
+    kernel = arrays.get("dense/kernel")
+    if kernel is None or kernel.ndim != 2:
+        raise UserError(f"{source}: is not a generator snapshot (no dense/kernel)")
+    generator = build_generator(kernel.shape[0])
+    assign_all(named_variables(generator), arrays, source)
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise UserError(f"{source}: no longer finite: {', '.join(bad[:3])}; draw with another run")
+    return generator

@@ -1,0 +1,1 @@
+"""Training: the networks' losses and steps, what a run logs and saves, devices and workers."""

@@ -1,0 +1,66 @@
+"""What one worker does beside training: it scores, draws, logs and saves, for all of them."""
+
+import functools
+import sys
+
+import numpy as np
+from tqdm import tqdm
+
+from evaluation.scores import TrainingScore
+from sampling.sampler import Sampler
+from training.checkpointer import Checkpointer
+from training.logger import GRID_SAMPLES, Logger, find_troubles
+from training.progress import UNSCORED, EpochScore
+
+
+class Chief:
+    """Scores, logs and saves the run of `gan`, which is trained on `images` (N, 28, 28).
+
+    `writer` is a BackgroundWriter. Errors of what it writes are raised a call later, by which time
+    the next thing is on its way to the disk.
+    """
+
+    def __init__(self, run, gan, images, writer):
+        self.settings, self.writer = run.settings, writer
+        self.checkpointer = Checkpointer(run, gan, len(images) // self.settings.batch_size)
+        self.logger = Logger(run)
+        self.sampler = Sampler(gan.generator_ema)
+        self.scorer = TrainingScore(images) if self.settings.evaluate_every else None
+        self.warned = set()
+
+    def score(self, epoch):
+        """The epoch's EpochScore, NaN unless --evaluate_every epochs have passed."""
+        if not self.scorer or epoch % self.settings.evaluate_every:
+            return UNSCORED
+        return EpochScore(*self.scorer.score(self.draw(self.scorer.num_samples)))
+
+    def draw(self, num_samples):
+        """The first samples of the run's seed, uint8 (num_samples, 28, 28)."""
+        return np.concatenate([*self.sampler.sample(num_samples, self.settings.seed)])
+
+    def warn(self, history):
+        """Warn of what the history shows to be wrong, once of each."""
+        for name, text in find_troubles(history).items():
+            if name not in self.warned:
+                self.warned.add(name)
+                tqdm.write(f"warning: {text}", file=sys.stderr)
+
+    def log_and_save(self, epoch, progress, is_best):
+        """Have the epoch logged, with its grid if it gets one, and saved if it is time."""
+        is_last = epoch == self.settings.epochs
+        is_drawn = is_last or epoch % self.settings.sample_every == 0
+        digits = self.draw(GRID_SAMPLES) if is_drawn else None
+        jobs = [functools.partial(self.logger.log_epoch, [*progress.history], digits)]
+        is_due = is_last or self.checkpointer.is_due(epoch)
+        if is_best or is_due:
+            state = self.checkpointer.copy(progress)
+        if is_best:  # before the state, whose history says that it is there
+            jobs.append(functools.partial(self.checkpointer.save_generator, state, "best"))
+        if is_due:
+            jobs.append(functools.partial(self.checkpointer.save, state))
+        self.writer.submit(*jobs)
+
+    def save(self, progress):
+        """Have the training state and the generator written."""
+        state = self.checkpointer.copy(progress)
+        self.writer.submit(functools.partial(self.checkpointer.save, state))

@@ -1,0 +1,177 @@
+"""The two networks in training: the step, and all that changes from step to step."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from models import build_discriminator, build_generator, without_sigmoid
+from sampling.noise import DROPOUT, TRAINING, normal_noise, random_key
+from storage.weights import assign_all, named_variables
+from training.losses import (
+    check_images_stay_apart,
+    discriminator_loss,
+    generator_gradient,
+    generator_loss,
+    r1_penalty,
+)
+from training.progress import METRICS
+from training.strategies import rows_of_replica
+
+R1_INTERVAL = 16  # steps between two penalties, each with so many times the weight (Karras 2020)
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
+
+
+class DCGAN:
+    """A generator and a discriminator in training, and `generator_ema` to draw with.
+
+    `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28) wait on the host. The replicas
+    of `strategy` share each batch: images, noise, dropout and batch statistics are those of the
+    whole batch, so their number changes the run only by rounding. `compiled`: by XLA.
+    """
+
+    def __init__(self, settings, images, strategy=None, compiled=False):
+        self.settings, self.noise_dim = settings, settings.noise_dim
+        self.strategy = strategy or tf.distribute.get_strategy()
+        keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
+        with self.strategy.scope():
+            keras.config.set_dtype_policy(POLICIES[settings.precision])
+            self.generator = build_generator(settings.noise_dim)
+            self.discriminator = build_discriminator(settings.dropout)
+            keras.config.set_dtype_policy("float32")
+            self.generator_ema = build_generator(settings.noise_dim)
+            self.generator_ema.set_weights(self.generator.get_weights())
+            self.discriminator_logits = without_sigmoid(self.discriminator)
+            self.generator_optimizer = self.build_adam(self.generator)
+            self.discriminator_optimizer = self.build_adam(self.discriminator)
+        with tf.device("CPU:0"):  # where batches are gathered and noise gets its key
+            self.step = tf.Variable(0, dtype=tf.int64)
+            self.images = tf.constant(images)
+        self.check_discriminator()
+        self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
+
+    def build_adam(self, network):
+        """Adam (Kingma & Ba 2015) with its moments made, before the first trace needs them."""
+        settings = self.settings
+        adam = keras.optimizers.Adam(
+            settings.learning_rate, settings.beta_1, settings.beta_2, name="adam"
+        )
+        adam.build(network.trainable_variables)
+        return adam
+
+    @tf.function
+    def train_steps(self, order, count):
+        """Take `count` steps; `order`, int32 (steps, batch), says which images each batch holds.
+
+        Returns the METRICS of each step, float32 (count, 4).
+        """
+        metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
+        for i in tf.range(count):
+            with tf.device("CPU:0"):
+                batch = tf.gather(self.images, order[self.step % tf.shape(order, tf.int64)[0]])
+            # Drawn outside the step, because XLA makes other normal numbers from the same key.
+            z = normal_noise(
+                TRAINING, self.settings.seed, self.step, [order.shape[1], self.noise_dim]
+            )
+            of_replicas = self.strategy.run(self.replica_step, (batch, z, self.step.value()))
+            metrics = metrics.write(i, self.strategy.reduce("MEAN", of_replicas, axis=None))
+            self.step.assign_add(1)
+            self.update_ema()
+        return metrics.stack()
+
+    def train_replica(self, batch, z, step):
+        """One step of both networks on this replica's rows of a batch, uint8 (n, 28, 28).
+
+        `z` is the noise (n, noise_dim) of as many fake images. Returns the METRICS, float32 (4,).
+        """
+        real = tf.cast(rows_of_replica(batch)[..., None], tf.float32) / 127.5 - 1
+        z = rows_of_replica(z)
+        replicas = self.strategy.num_replicas_in_sync  # Adam adds up their gradients
+        self.discriminator.get_layer("dropout").key = random_key(DROPOUT, self.settings.seed, step)
+
+        with tf.GradientTape() as generator_tape:
+            fake = self.generator(z, training=True)
+        with tf.GradientTape() as discriminator_tape:
+            discriminator_tape.watch(fake)
+            logits = self.discriminator_logits(tf.concat([real, fake], 0), training=True)
+            real_logits, fake_logits = tf.split(logits, 2)
+            d_loss = discriminator_loss(real_logits, fake_logits)
+            scaled_loss = d_loss / replicas
+
+        *d_gradients, fake_gradient = discriminator_tape.gradient(
+            scaled_loss, [*self.discriminator.trainable_variables, fake]
+        )
+        g_gradients = generator_tape.gradient(
+            fake,
+            self.generator.trainable_variables,
+            output_gradients=generator_gradient(fake_gradient, fake_logits),
+        )
+        if self.settings.gradient_penalty:
+            d_gradients = tf.cond(
+                step % R1_INTERVAL == 0,
+                lambda: self.add_penalty_gradients(d_gradients, real),
+                lambda: d_gradients,
+            )
+        self.generator_optimizer.apply(g_gradients)
+        self.discriminator_optimizer.apply(d_gradients)
+        outputs = (tf.reduce_mean(tf.sigmoid(each)) for each in (real_logits, fake_logits))
+        return tf.stack([generator_loss(fake_logits), d_loss, *outputs])
+
+    def add_penalty_gradients(self, gradients, real):
+        """Add those of the weighted R1 penalty at real images (n, 28, 28, 1)."""
+        weight = self.settings.gradient_penalty * R1_INTERVAL / self.strategy.num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            penalty = weight * r1_penalty(self.discriminator_logits, real)
+        more = tape.gradient(penalty, self.discriminator.trainable_variables)
+        # The last bias moves all logits alike, so it has no part in their slopes.
+        return [a if b is None else a + b for a, b in zip(gradients, more)]
+
+    def update_ema(self):
+        """Move generator_ema towards the generator, all variables (Yazici et al. 2019).
+
+        ema = decay ema + (1 - decay) generator, decay = min(ema_decay, (1 + t) / (10 + t)) after
+        t steps, so that the first, random weights are soon forgotten.
+        """
+        t = tf.cast(self.step, tf.float32)
+        decay = tf.minimum(self.settings.ema_decay, (1 + t) / (10 + t))
+        for ema, new in zip(self.generator_ema.variables, self.generator.variables):
+            ema.assign_sub((1 - decay) * (ema - new))
+
+    def check_discriminator(self):
+        """Raise ValueError unless the discriminator judges each image by itself in training."""
+        images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
+        self.discriminator.get_layer("dropout").key = random_key(DROPOUT, 0, 0)
+        check_images_stay_apart(lambda x: self.discriminator_logits(x, training=True), images)
+
+    @property
+    def steps_done(self):
+        """How many steps the networks have taken, over all epochs."""
+        return int(self.step.numpy())
+
+    def variables(self):
+        """All that changes in training, by name: the networks, the optimizers and the step."""
+        owners = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_ema": self.generator_ema,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+        named = {
+            f"{owner}/{name}": variable
+            for owner, holder in owners.items()
+            for name, variable in named_variables(holder).items()
+        }
+        return named | {"step": self.step}
+
+    def num_bytes(self):
+        """About the size of the training state."""
+        return sum(4 * math.prod(variable.shape) for variable in self.variables().values())
+
+    def state(self):
+        """All that changes in training, as named arrays."""
+        return {name: variable.numpy() for name, variable in self.variables().items()}
+
+    def load_state(self, arrays):
+        """Put a training state back; raises UserError unless it has this network's arrays."""
+        assign_all(self.variables(), arrays, "the training state")

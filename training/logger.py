@@ -1,0 +1,114 @@
+"""What a run shows: grids, curves, history, TensorBoard logs and warnings."""
+
+import contextlib
+import importlib.util
+import math
+
+import numpy as np
+
+from cli import UserError
+from storage import files, images
+from storage.runs import EpochRecord
+
+GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid
+GIF_FRAMES = 100  # at most
+
+
+class Logger:
+    """Writes what a run shows into its samples folder."""
+
+    def __init__(self, run):
+        self.run = run
+        self.logs = open_tensorboard(run.samples / "logs")
+
+    def log_epoch(self, history, digits=None):
+        """Write the history, the curves and, given the epoch's digits (N, 28, 28), their grid."""
+        epoch, grid = history[-1].epoch, None
+        if digits is not None:
+            grid = images.add_title(images.make_grid(digits), f"epoch {epoch}")
+            with files.replacing(self.grid_path(epoch)) as file:
+                images.save_png(file, grid)
+        self.run.save_history(history)
+        with files.replacing(self.run.samples / "curves.png") as file:
+            images.save_curves(file, dict(zip(EpochRecord._fields, zip(*history))))
+        if self.logs:
+            log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
+
+    def grid_path(self, epoch):
+        """Where the grid of an epoch is."""
+        return self.run.samples / f"epoch-{epoch:04d}.png"
+
+    def save_gif(self, history):
+        """Write the grids as one animation."""
+        grids = [self.grid_path(row.epoch) for row in history]
+        grids = [path for path in grids if path.exists()]
+        if grids:
+            chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
+            with files.replacing(self.run.samples / "training.gif") as file:
+                images.save_gif(file, [images.load_png(path) for path in chosen])
+
+
+def find_troubles(history):
+    """Warnings, name to text, that a run's history, a list of EpochRecord, gives cause for."""
+    columns = dict(zip(EpochRecord._fields, np.array(history, float).T))
+    scored = np.isfinite(columns["fid"])
+    fids = columns["fid"][scored]
+    rarest = columns["rarest_digit"][np.isfinite(columns["rarest_digit"])]
+    d_real, d_fake = columns["d_real"][-3:], columns["d_fake"][-3:]
+    troubles = {}
+    if len(history) >= 3 and min(d_real) > 0.95 and max(d_fake) < 0.05:
+        troubles["discriminator"] = (
+            "the discriminator has won: for three epochs it was sure of every image, so the "
+            "generator learns little; try another --run with more --dropout or another --seed"
+        )
+    if len(rarest) >= 2 and max(rarest[-2:]) < 0.1:
+        troubles["mode collapse"] = (
+            "digits have vanished: one of the ten is drawn less than a tenth as often as it should "
+            "be (rarest_digit in the history); the best generator so far is kept; if none "
+            "returns, try another --run with another --seed or a lower --learning_rate"
+        )
+    if len(fids) > 4 and min(fids[-4:]) > 1.1 * min(fids[:-4]):
+        troubles["getting worse"] = (
+            "the digits have been getting worse: the last four FIDs are all more than 10 % above "
+            "the best; that generator is kept (generate_digits.py --generator best), you may stop "
+            "here; another --run may do better with a lower --learning_rate"
+        )
+    return troubles
+
+
+def open_tensorboard(folder):
+    """A writer of TensorBoard logs, or None where the tensorboard package is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    import tensorflow as tf
+
+    with log_errors_explained(folder):
+        return tf.summary.create_file_writer(str(folder))
+
+
+def log_to_tensorboard(logs, folder, record, grid):
+    """Log an EpochRecord, and its grid if there is one."""
+    import tensorflow as tf
+
+    with log_errors_explained(folder), logs.as_default(step=record.epoch):
+        for name, value in record._asdict().items():
+            if name not in ("epoch", "step") and math.isfinite(value):
+                tf.summary.scalar(name, value)
+        if grid is not None:
+            tf.summary.image("samples", grid[None, :, :, None])
+        logs.flush()
+
+
+@contextlib.contextmanager
+def log_errors_explained(folder):
+    """Turn TensorFlow's errors about a file that cannot be written into one UserError."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = "no space left" if "No space left" in error.message else type(error).__name__
+        raise UserError(
+            f"{folder}: the logs for TensorBoard cannot be written ({reason}); make room there and "
+            "give the same command again; the last checkpoint is whole"
+        ) from error
