@@ -7,7 +7,7 @@ from pathlib import Path
 from cli import UserError, run_command
 from config import ExportSettings
 from startup import importing_tensorflow
-from storage import exports, files, runs
+from storage import descriptions, exports, files, runs
 
 
 def main(argv=None):
@@ -17,29 +17,67 @@ def main(argv=None):
 
 def export(settings):
     """Write the generator that the settings name; check that the other runtime draws the same."""
-    folder = runs.find_run(settings)
+    folder, which = runs.find_run(settings), settings.generator
     path = output_path(settings, folder)
-    arrays, snapshot = runs.load_snapshot(folder, settings.generator)
+    classifier_path = path.with_stem(f"{path.stem}-classifier")
+    for each in (path, classifier_path)[: 1 + settings.with_classifier]:
+        check_place(each, settings)
+    arrays, snapshot = runs.load_snapshot(folder, which)
     with importing_tensorflow():
         exports.check_packages(settings.format)
         from storage.weights import load_generator
 
         generator = load_generator(arrays, snapshot)
+        classifier = load_classifier() if settings.with_classifier else None
     print(f"Exporting {snapshot}", flush=True)
-    difference = exports.export(generator, "noise", "digits", settings.format, path)
-    sizes = " and ".join(map(str, exports.BATCH_SIZES))
-    print(f"Checked in its own runtime: within {difference:.1g} of Keras at batch sizes {sizes}")
-    print(f"Wrote {path}, {size(path) / 1e6:.1f} MB")
+    description = descriptions.describe_generator(
+        folder, which, snapshot, shape(generator, settings)
+    )
+    write(generator, "noise", "digits", path, description, settings)
+    if classifier:
+        network, sha256 = classifier
+        description = descriptions.describe_classifier(sha256, shape(network, settings))
+        write(network, "digits", "probabilities", classifier_path, description, settings)
+
+
+def load_classifier():
+    """The digit classifier that ships, (batch, 28, 28, 1) to (batch, 10), and its checksum."""
+    import keras
+
+    from evaluation.classifier import DigitClassifier
+
+    classifier = DigitClassifier()
+    network = classifier.network
+    return keras.Model(network.inputs, network.outputs[-1], name="classifier"), classifier.sha256
+
+
+def shape(network, settings):
+    """What the exported network takes; None for a free batch."""
+    return (None if settings.batch == "any" else int(settings.batch), *network.input_shape[1:])
+
+
+def write(network, takes, gives, path, description, settings):
+    """Export one network, and say what was checked and written."""
+    batch = shape(network, settings)[0]
+    difference = exports.export(network, takes, gives, settings.format, path, batch, description)
+    sizes = " and ".join(map(str, exports.batch_sizes(batch)))
+    print(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {sizes}")
+    print(f"Wrote {path}, {size(path) / 1e6:.1f} MB", flush=True)
 
 
 def output_path(settings, folder):
-    """Where to write; raises UserError when nothing can be written there, or something is."""
-    is_folder = settings.format == "saved_model"
+    """Where to write the generator; raises UserError when it has another format's ending."""
     suffix = exports.FORMATS[settings.format].suffix
     default = folder / Path(runs.SNAPSHOTS[settings.generator]).with_suffix(suffix)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
-    if path.suffix != suffix and not is_folder:
+    if path.suffix != suffix and settings.format != "saved_model":
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")
+    return path
+
+
+def check_place(path, settings):
+    """Raise UserError when nothing can be written there, or something is there to stay."""
+    is_folder = settings.format == "saved_model"
     if not path.parent.is_dir():
         raise UserError(f"--output {path}: there is no folder {path.parent}; make it first")
     ours = (path / "saved_model.pb").is_file() if is_folder else path.is_file()
@@ -47,7 +85,6 @@ def output_path(settings, folder):
         mend = "add --overwrite to replace it, or give" if ours else "and is no export; give"
         raise UserError(f"--output {path}: is there already; {mend} another name")
     files.check_writable(path.parent)
-    return path
 
 
 def size(path):

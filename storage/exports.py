@@ -1,6 +1,7 @@
 """A network in the files of other runtimes, each asked whether it computes what Keras does."""
 
 import importlib
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,32 +9,46 @@ import numpy as np
 
 from cli import UserError
 from startup import hidden_messages
-from storage import files
+from storage import descriptions, files
 
-BATCH_SIZES = (1, 7)  # any two show that the batch is free
+BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4
 GREY_LEVEL = 1 / 127.5
 
 
-def build_module(network, takes, gives):
-    """A tf.Module whose `serve` is the network in use: {gives: network(takes)}, batch free.
+class Exported(NamedTuple):
+    """A network as the world outside sees it."""
 
-    Each runtime gets this one function, so no converter has to know the network's layers.
+    network: object  # a Keras model
+    takes: str  # the name of its input, float32 (batch, ...),
+    gives: str  # and of its output
+    batch: int | None  # a fixed batch size, or None for any
+    description: dict  # what its file says about itself
+
+
+def build_module(exported):
+    """A tf.Module whose `serve` is the network in use: {gives: network(takes)}.
+
+    Most runtimes get this one function, so no converter has to know the network's layers.
     """
     import tensorflow as tf
 
-    inputs = tf.TensorSpec(network.input_shape, tf.float32, takes)
+    network, gives = exported.network, exported.gives
+    shape = (exported.batch, *network.input_shape[1:])
+    inputs = tf.TensorSpec(shape, tf.float32, exported.takes)
     module = tf.Module()
     module.variables_served = [variable.value for variable in network.variables]
     module.serve = tf.function(lambda x: {gives: network(x, training=False)}, [inputs])
     return module
 
 
-def save_saved_model(module, path):
+def save_saved_model(exported, path):
     """Write a folder that TensorFlow serves without this code."""
     import tensorflow as tf
 
+    module = build_module(exported)
     tf.saved_model.save(module, path, signatures=module.serve)
+    (path / descriptions.MEMBER).write_text(descriptions.as_json(exported.description))
 
 
 def load_saved_model(path):
@@ -44,13 +59,18 @@ def load_saved_model(path):
     return lambda arrays: {name: value.numpy() for name, value in serve(**arrays).items()}
 
 
-def save_onnx(module, path):
+def save_onnx(exported, path):
     """Write an ONNX file."""
     import tf2onnx
 
-    model, _ = tf2onnx.convert.from_function(module.serve, module.serve.input_signature)
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    serve = build_module(exported).serve
+    model, _ = tf2onnx.convert.from_function(serve, serve.input_signature)
+    if exported.batch is None:
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for key, value in exported.description.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        model.metadata_props.add(key=key, value=text)
     path.write_bytes(model.SerializeToString())
 
 
@@ -63,13 +83,15 @@ def load_onnx(path):
     return lambda arrays: dict(zip(names, session.run(names, arrays)))
 
 
-def save_tflite(module, path):
+def save_tflite(exported, path):
     """Write a LiteRT (TensorFlow Lite) file."""
     import tensorflow as tf
 
+    module = build_module(exported)
     functions = [module.serve.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, module)
     path.write_bytes(converter.convert())
+    descriptions.add_member(path, exported.description)
 
 
 def load_tflite(path):
@@ -78,6 +100,24 @@ def load_tflite(path):
 
     serve = Interpreter(str(path)).get_signature_runner()
     return lambda arrays: serve(**arrays)
+
+
+def save_keras(exported, path):
+    """Write a .keras file of stock layers, for Keras 3 on any backend."""
+    from storage import folding
+
+    network, takes, gives, batch, _ = exported
+    folding.fold(network, takes, gives, batch).save(path)
+    descriptions.add_member(path, exported.description)
+
+
+def load_keras(path):
+    """Its function: {name: array} to {name: array}."""
+    import keras
+
+    network = keras.models.load_model(path, safe_mode=True)
+    takes, gives = network.inputs[0].name, network.output_names[0]
+    return lambda arrays: {gives: network(arrays[takes], training=False).numpy()}
 
 
 class Format(NamedTuple):
@@ -91,6 +131,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "keras": Format(".keras", (), save_keras, load_keras, ROUNDING),
     "saved_model": Format(".saved_model", (), save_saved_model, load_saved_model, ROUNDING),
     "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), save_onnx, load_onnx, ROUNDING),
     "tflite": Format(".tflite", ("ai_edge_litert",), save_tflite, load_tflite, GREY_LEVEL),
@@ -103,32 +144,36 @@ def check_packages(name):
     for package in packages:
         try:
             importlib.import_module(package)
-        except ImportError as error:
+        except Exception as error:  # what a package that is there but broken raises: anything
             wanted = " ".join(packages).replace("_", "-")
-            raise UserError(
-                f"{name} needs more packages ({error}): pip install {wanted}"
-            ) from error
+            if isinstance(error, ModuleNotFoundError):
+                trouble, mend = "needs more packages", "pip install"
+            else:
+                trouble, mend = f"needs {package}, which is broken here", "pip install --upgrade"
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise UserError(f"{name} {trouble} ({reason[0]}): {mend} {wanted}") from error
 
 
-def export(network, takes, gives, name, path):
+def export(network, takes, gives, name, path, batch=None, description=None):
     """Write a network to `path` in the format of this name; how far it is from Keras.
 
-    It takes float32 (batch, ...) called `takes` and gives one called `gives`. Raises UserError, and
-    leaves what was there, when it cannot be written or does not compute what the network does.
+    It takes float32 (batch, ...) called `takes` and gives one called `gives`, for any batch unless
+    one is given; the description is a dictionary for JSON. Raises UserError, and leaves what was
+    there, when it cannot be written or does not compute what the network does.
     """
     import tensorflow as tf
 
     kind = FORMATS[name]
     with files.taking_place(path) as partial, hidden_messages():
         try:
-            kind.save(build_module(network, takes, gives), partial)
+            kind.save(Exported(network, takes, gives, batch, description or {}), partial)
         except tf.errors.OpError as error:
             reason = error.message.rpartition("; ")[2]
             raise UserError(f"{path}: cannot be written ({reason})") from error
         call = kind.load(partial)
         differences = [
             largest_difference(network, lambda x: call({takes: x})[gives], batch_size)
-            for batch_size in BATCH_SIZES
+            for batch_size in batch_sizes(batch)
         ]
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
@@ -137,6 +182,11 @@ def export(network, takes, gives, name, path):
                 f"to {kind.tolerance:.1g} is rounding; try the versions in requirements-dev.txt"
             )
     return difference
+
+
+def batch_sizes(batch):
+    """The batch sizes at which a file is checked."""
+    return BATCH_SIZES if batch is None else (batch,)
 
 
 def largest_difference(network, call, batch_size):
