@@ -21,8 +21,8 @@ def describe_generator(folder, which, snapshot, input_shape):
         "title": "Digitgen: a generator of handwritten digits",
         "input": f"noise, float32 ({batch}, {noise_dim}): standard normal numbers",
         "output": f"digits, float32 ({batch}, 28, 28, 1): from -1, black paper, to 1, white ink",
-        "accept": "any digit; or, for hardly any that are not plain, those to which the classifier "
-        f"gives a largest probability of at least {GenerateSettings.min_confidence:g}",
+        "accept": "every image or, to leave out shapes between two digits, those whose largest "
+        f"probability by the classifier is at least {GenerateSettings.min_confidence:g}",
         "num_codes": 0,
         "run": folder.name,
         "epoch": epoch and float(epoch),
@@ -39,7 +39,7 @@ def describe_classifier(sha256, input_shape):
         "title": "Digitgen: a classifier of handwritten digits",
         "input": f"digits, float32 ({batch}, 28, 28, 1): as the generator draws them",
         "output": f"probabilities, float32 ({batch}, 10): of the digits 0 to 9",
-        "accept": "digits whose largest probability is at least "
+        "accept": "images whose largest probability is at least "
         f"{GenerateSettings.min_confidence:g}",
         "weights_sha256": sha256,
         "licence": LICENCE,
