@@ -3,17 +3,19 @@
 
 "use strict";
 
-const RUNTIME = "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
+const RUNTIME = "./runtime/ort.js";
 const SURE = 0.9; // the classifier's probability of a digit that is good enough
 const BATCH = 8; // digits drawn at once in search of those,
 const MOST = 32; // batches at most,
 const PATIENCE = 100; // milliseconds until one that is only likelier than not will do
 const SPARE = 2; // of each digit are kept ready
+const KEPT = 12; // digits in the strip
+const ENLARGED = 10; // pixels a pixel of the PNG to download
 const DIGIT = 0; // purpose of random numbers; 1, 2, ... are the sliders' directions
 
-const [canvas, status, form, controls, link] = ["canvas", "status", "form", "controls", "link"].map(
-  (id) => document.getElementById(id),
-);
+const [canvas, status, form, controls, link, download, strip, template] = [
+  ...["canvas", "status", "form", "controls", "link", "download", "strip", "entry"],
+].map((id) => document.getElementById(id));
 const sliders = [...form.querySelectorAll("[type=range]")];
 let runtime, generator, classifier;
 let seed = 0;
@@ -100,10 +102,41 @@ async function show(began) {
   const likeliest = rows[0].indexOf(Math.max(...rows[0]));
   const percent = Math.floor(100 * rows[0][likeliest]);
   canvas.setAttribute("aria-label", `A handwritten ${likeliest}`);
+  download.download = `digit-${likeliest}-seed-${seed}.png`;
+  download.href = enlarged();
   status.className = "";
   status.textContent =
     `The classifier reads ${likeliest}, ${percent} % sure.\n` +
     `Here in ${Math.round(performance.now() - began)} ms.`;
+}
+
+/** What is shown as a PNG, black on white, in a data URL. */
+function enlarged() {
+  const large = document.createElement("canvas");
+  large.width = large.height = 28 * ENLARGED;
+  const context = large.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, large.width, large.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, large.width, large.height);
+  return large.toDataURL();
+}
+
+/** Put what is shown into the strip: first, or in the place that its seed has there. */
+function keep() {
+  let entry = [...strip.children].find((each) => each.dataset.seed === `${seed}`);
+  if (!entry) {
+    strip.prepend(template.content.cloneNode(true));
+    strip.children[KEPT]?.remove();
+    entry = strip.firstElementChild;
+    entry.dataset.seed = seed;
+  }
+  for (const each of strip.querySelectorAll("a")) each.removeAttribute("aria-current");
+  const [anchor, picture] = entry.querySelectorAll("a, img");
+  anchor.href = address();
+  anchor.setAttribute("aria-current", "true");
+  picture.src = canvas.toDataURL();
+  picture.alt = canvas.getAttribute("aria-label");
 }
 
 /** Show what the page's address names, or a new digit if it names none. */
@@ -141,7 +174,9 @@ function inTurn(task, remember) {
       await task(began);
       prepare();
       link.href = address();
-      if (remember) history[remember](null, "", link.href);
+      if (!remember) return;
+      history[remember](null, "", link.href);
+      keep();
     })
     .catch((error) => complain(`This went wrong: ${error.message}`));
 }
@@ -165,7 +200,7 @@ async function start() {
   try {
     runtime = await import(RUNTIME);
     runtime.env.wasm.numThreads = 1; // more would need headers that a plain server does not send
-    const names = ["generator.onnx", "classifier.onnx"];
+    const names = ["generator.onnx", "generator-classifier.onnx"];
     [generator, classifier] = await Promise.all(names.map(loadModel));
   } catch (error) {
     complain(`Cannot draw: ${error.message}. Run “make demo” in the project's folder.`);
