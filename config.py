@@ -126,10 +126,13 @@ class GenerateSettings(Settings):
     text: tuple = option((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
     balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = option(
-        0.999,
+        0.9,
         "the least probability that the classifier gives to a digit that you ask for",
         probability,
     )
+    raw: bool = option(False, "keep every sample: no rejection by the digit classifier")
+    latents: str = option("", "an .npz with `noise`, as --save_latents writes it: draw that again")
+    save_latents: bool = option(False, "keep the noise of each digit in an .npz, for --latents")
     noise_scale: float = option(
         1.0, "below 1, digits nearer to the average and more alike", positive_up_to_one
     )

@@ -18,6 +18,8 @@ import numpy as np
 from cli import UserError
 
 IMAGE_SIZE = 28
+# digest() of MNIST's training images.
+MNIST_DIGEST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
 LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
 IDX_BYTES = 0x800  # begins an IDX file of bytes, plus its number of dimensions
 IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte", "*-train-images-idx3-ubyte")

@@ -73,6 +73,7 @@ def train(settings):
         print(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
             chief.logger.save_gif(progress.history)
+            chief.calibrate(run, digest)
             print(f"Pictures are in {run.samples}; to draw digits:")
             print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0

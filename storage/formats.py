@@ -32,7 +32,9 @@ class Samples(NamedTuple):
     blocks: object  # an iterable of uint8 (some, 28, 28)
     num: int
     columns: int | None = None  # of the grid
-    arrays: dict = {}  # noqa: RUF012  # (num, ...) by name: labels, confidence, index, noise
+    # Arrays (num, ...) by name: labels, confidence, index, noise; or functions that return one.
+    # They are used once all blocks have been.
+    arrays: dict = {}  # noqa: RUF012
 
 
 def kind_of(output):
@@ -131,7 +133,7 @@ def write_npz(file, samples):
                 array.write(block.tobytes())
         for name, values in samples.arrays.items():
             with archive.open(f"{name}.npy", "w") as array:
-                np.lib.format.write_array(array, values)
+                np.lib.format.write_array(array, values() if callable(values) else values)
 
 
 def write_idx(file, blocks, num):
