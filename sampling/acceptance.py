@@ -6,6 +6,7 @@ of the digit classifier (Ding et al. 2020), and c is chosen for a budget of draw
 2024). The classifier has seen labels; the GAN has not.
 """
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,9 +106,10 @@ def load_or_calibrate(folder, which, sampler, classifier):
     """
     path = folder / PATHS[which]
     origin = f"{files.sha256(folder / runs.SNAPSHOTS[which])} {classifier.sha256}"
-    arrays = data.read_npz(path) if path.is_file() else {}
-    if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
-        return Acceptance(**arrays)
+    with contextlib.suppress(UserError):  # of a damaged one
+        arrays = data.read_npz(path) if path.is_file() else {}
+        if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
+            return Acceptance(**arrays)
     print("Calibrating which digits to accept, once for this generator", flush=True)
     acceptance = calibrate_generator(sampler, classifier)
     try:
