@@ -1,4 +1,4 @@
-"""TensorFlow's ways to train a DCGAN on MNIST, this repo's and its tutorial's; each function here returns one to be timed.
+"""This repo's training and that of TensorFlow's tutorial; each function returns one to be timed.
 
 A contestant is a callable that takes a number of steps and returns when they are done.
 """
