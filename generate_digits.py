@@ -40,7 +40,7 @@ def generate(settings):
         sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale)
     print(f"Drawing with {snapshot}, seed {settings.seed}")
     if settings.noise_scale < 1:
-        print(f"--noise_scale {settings.noise_scale:g}: nearer to the average digit, more alike")
+        print(f"--noise_scale {settings.noise_scale:g}: less varied samples")
     if settings.project:
         samples = project(settings, sampler, target)
     elif settings.latents:
@@ -186,7 +186,7 @@ def check_combination(settings):
     for group in (("digit", "text", "balanced"), MODES):
         given = [f"--{name}" for name in group if getattr(settings, name)]
         if len(given) > 1:
-            raise UserError(f"{' and '.join(given)} do not go together; give one of them")
+            raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
     if settings.project and (settings.digit or settings.balanced or settings.noise_scale < 1):
         raise UserError("--project looks for one picture; leave --digit and the like out")
     if settings.latents and (settings.digit or settings.balanced or settings.save_latents):
@@ -194,7 +194,7 @@ def check_combination(settings):
     if settings.save_latents and not settings.output.endswith(".npz"):
         raise UserError("--save_latents needs an --output that ends in .npz")
     if settings.interpolate == 1:
-        raise UserError("--interpolate 1 goes nowhere; give 2 digits or more")
+        raise UserError("--interpolate needs at least 2 samples")
     if settings.output:
         kind = formats.kind_of(settings.output)
         if settings.scale and kind in ("npz", "idx"):
@@ -269,7 +269,7 @@ def load_latents(path):
 def load_target(settings):
     """The picture that --project names, uint8 (28, 28), white on black."""
     try:
-        target = images.load_png(settings.project, ground=255 * settings.invert)
+        target = images.load_png(settings.project, background=255 * settings.invert)
     except data.UNREADABLE as error:
         raise data.unreadable(f"--project {settings.project}", "a picture", error) from error
     if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):

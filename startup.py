@@ -11,7 +11,7 @@ from cli import UserError
 def importing_tensorflow(use_gpu=False):
     """Hide what TensorFlow's native code prints while it loads, unless loading fails.
 
-    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, the GPUs are left to others. oneDNN is
+    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, GPUs stay unused. oneDNN is
     switched on, which TensorFlow otherwise leaves off on processors without AVX-512: a training
     step there takes 1.3 to 1.5 times as long without.
     """

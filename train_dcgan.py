@@ -201,7 +201,7 @@ def introduction(settings, device, num_images, steps_done, writes):
     ]
     if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
-            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to mend it: "
+            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
             "pip install -r requirements-gpu.txt"
         )
     return "\n".join(lines)

@@ -12,7 +12,7 @@ DRAWS_EACH = 100
 
 
 class Accepted(NamedTuple):
-    """Samples that were accepted, in their order."""
+    """Accepted samples, in their order."""
 
     images: np.ndarray  # uint8 (N, 28, 28)
     labels: np.ndarray  # uint8 (N,), as the classifier reads them

@@ -40,7 +40,7 @@ def connect(settings):
         strategy = tf.distribute.MirroredStrategy()
     else:
         if strategy_name == "mirrored":
-            print("--strategy mirrored: there is only one device here, going on with that one")
+            print("--strategy mirrored: there is only one device; using it")
         strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
