@@ -92,8 +92,8 @@ class TrainSettings(Settings):
     save_every: str = option("1", "epochs (1) or minutes (10m) between two saves", saving_interval)
     precision: str = option(
         "float32",
-        "float32 or bfloat16 arithmetic",
-        one_of("float32", "bfloat16"),
+        "float32 or bfloat16 arithmetic, or auto: the faster one",
+        one_of("float32", "bfloat16", "auto"),
         fixed_on_resume=True,
     )
     compile: str = option("auto", "XLA: auto (on a GPU), on or off", one_of("auto", "on", "off"))

@@ -36,12 +36,13 @@ def train(settings):
     images = load_images(settings)
     is_chief = cluster.is_chief(settings.strategy)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
-        from training import strategies
+        from training import precision, strategies
         from training.chief import Chief
         from training.gan import DCGAN
         from training.provenance import describe_invocation
 
         strategy = strategies.connect(settings)
+        settings = precision.resolve(settings, strategy)
     device, digest = strategies.describe(strategy), data.digest(images)
     invocation = describe_invocation(settings, device, digest)
     fixed = settings.fixed_on_resume() | {"images": digest}
