@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 
 import data
-from cli import UserError, run_command
 from config import EvaluateSettings
 from evaluation import metrics
 from startup import importing_tensorflow

@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 from config import ExportSettings
 from startup import importing_tensorflow
 from storage import exports, files, runs

@@ -4,11 +4,13 @@ import itertools
 import sys
 from pathlib import Path
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
-from cli import UserError, run_command
 from config import GenerateSettings
 from startup import importing_tensorflow
 from storage import files, formats, images, runs

@@ -4,10 +4,12 @@ import io
 import sys
 from pathlib import Path
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 
 import data
-from cli import UserError, run_command
 from config import ClassifierSettings
 from evaluation import metrics
 from startup import importing_tensorflow

@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+from cli import UserError, run_command, say  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
-from cli import UserError, run_command
 from config import TrainSettings
 from startup import importing_tensorflow
 from storage.runs import Run
@@ -62,19 +64,19 @@ def train(settings):
         workers.check_same(fixed | {"epochs": settings.epochs})
         workers.broadcast(gan.variables().values())
 
-        print(introduction(settings, device, len(images), gan.steps_done, is_chief), flush=True)
+        say(introduction(settings, device, len(images), gan.steps_done, is_chief))
         with Interruption() as interruption:
             trainer = Trainer(settings, gan, progress, chief, workers, interruption)
             stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
-            print(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
+            say(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
             return 128 + stopped_by
-        print(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
+        say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
             chief.logger.save_gif(progress.history)
-            print(f"Pictures are in {run.samples}; to draw digits:")
-            print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
+            say(f"Pictures are in {run.samples}; to draw digits:")
+            say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
 
 
@@ -212,12 +214,11 @@ def report(record, epochs):
         return
     left = round((epochs - record.epoch) * record.seconds / 60)
     fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
-    print(
+    say(
         f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
         f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
         f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
-        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left",
-        flush=True,
+        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left"
     )
 
 

@@ -1,5 +1,6 @@
 """What one worker does beside training: it scores, draws, logs and saves, for all of them."""
 
+import contextlib
 import functools
 import sys
 
@@ -43,7 +44,8 @@ class Chief:
         for name, text in find_troubles(history).items():
             if name not in self.warned:
                 self.warned.add(name)
-                tqdm.write(f"warning: {text}", file=sys.stderr)
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    tqdm.write(f"warning: {text}", file=sys.stderr)
 
     def log_and_save(self, epoch, progress, is_best):
         """Have the epoch logged, with its grid if it gets one, and saved if it is time."""
