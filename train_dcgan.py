@@ -58,8 +58,11 @@ def train(settings):
             writer = stack.enter_context(BackgroundWriter())
 
         gan = DCGAN(settings, images, strategy, strategies.use_xla(settings, strategy))
-        chief = Chief(run, gan, images, writer) if is_chief else None
-        progress = chief.checkpointer.resume() if is_chief else Progress()
+        chief, progress = None, Progress()
+        if is_chief:
+            chief = Chief(run, gan, images, writer)
+            stack.callback(chief.close)
+            progress = chief.resume()
         workers = strategies.Workers(strategy)
         workers.check_same(fixed | {"epochs": settings.epochs})
         workers.broadcast(gan.variables().values())

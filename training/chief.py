@@ -29,6 +29,17 @@ class Chief:
         self.scorer = TrainingScore(images) if self.settings.evaluate_every else None
         self.warned = set()
 
+    def resume(self):
+        """Put the newest training state into the networks, if there is one; return the Progress."""
+        progress = self.checkpointer.resume()
+        self.logger.drop_later_logs(len(progress.history))
+        return progress
+
+    def close(self):
+        """Write what is still to be written, and close the logs."""
+        self.writer.close()
+        self.logger.close()
+
     def score(self, epoch):
         """The epoch's EpochScore, NaN unless --evaluate_every epochs have passed."""
         if not self.scorer or epoch % self.settings.evaluate_every:
