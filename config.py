@@ -97,6 +97,11 @@ class TrainSettings(Settings):
         "devices: auto, one, mirrored or multi_worker",
         one_of("auto", "one", "mirrored", "multi_worker"),
     )
+    port: int = option(
+        0,
+        "Slurm: first port of a node's workers, one each (default: from the job's number)",
+        between(0, 65535),
+    )
     deterministic: bool = option(
         False, "the same bits in every process, a little slower", fixed_on_resume=True
     )

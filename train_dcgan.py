@@ -17,6 +17,7 @@ from tqdm import tqdm
 import data
 from config import TrainSettings
 from startup import importing_tensorflow
+from storage import locks
 from storage.runs import Run
 from training import cluster
 from training.checkpointer import NotFinite
@@ -35,8 +36,9 @@ def main(argv=None):
 
 def train(settings):
     """Train, or resume, the run that the settings name; return the exit status."""
+    locks.check_system()
     images = load_images(settings)
-    is_chief = cluster.is_chief(settings.strategy)
+    is_chief = cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training import strategies
         from training.chief import Chief
