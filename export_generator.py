@@ -38,7 +38,8 @@ def output_path(settings, folder):
     """Where to write; raises UserError when nothing can be written there, or something is."""
     is_folder = settings.format == "saved_model"
     suffix = exports.FORMATS[settings.format].suffix
-    default = folder / Path(runs.SNAPSHOTS[settings.generator]).with_suffix(suffix)
+    snapshot = Path(runs.SNAPSHOTS[settings.generator])
+    default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if path.suffix != suffix and not is_folder:
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 import data
+import readers
 from config import GenerateSettings
 from startup import importing_tensorflow
 from storage import files, formats, images, runs
@@ -207,8 +208,8 @@ def load_target(settings):
     """The picture that --project names, uint8 (28, 28), white on black."""
     try:
         target = images.load_png(settings.project, ground=255 * settings.invert)
-    except data.UNREADABLE as error:
-        raise data.unreadable(f"--project {settings.project}", "a picture", error) from error
+    except readers.UNREADABLE as error:
+        raise readers.unreadable(f"--project {settings.project}", "a picture", error) from error
     if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
         size = "x".join(map(str, target.shape[::-1]))
         raise UserError(f"--project {settings.project}: is {size}; make it 28x28, white on black")

@@ -84,14 +84,14 @@ def is_whole(path):
         return False
 
 
-def check_writable(folder):
-    """Make a folder, and raise UserError unless files can be written in it."""
-    make_folder(folder)
+def check_writable(folder, flag=""):
+    """Make a folder; raise UserError unless it can be written in. `flag` gives another one."""
     try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, flag) from error
 
 
 def remove_partial_files(*folders):
@@ -146,9 +146,9 @@ def make_folder(path):
         raise unwritable(path, error) from error
 
 
-def unwritable(path, error):
-    """The UserError for a file or folder that cannot be written."""
-    mend = "give a folder that you may write to"
+def unwritable(path, error, flag=""):
+    """The UserError for a file or folder that cannot be written; `flag` gives another one."""
+    mend = "give a folder that you may write to" + (f", with {flag}" if flag else "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         mend = "make room there; what was written before is whole"
     return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")

@@ -10,6 +10,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from cli import UserError
+from readers import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
@@ -87,8 +88,7 @@ def save_png(file, picture):
 
 def load_png(path, ground=0):
     """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `ground`."""
-    picture, opacity = np.moveaxis(imageio.imread(path, plugin="pillow", mode="LA") / 1.0, -1, 0)
-    return np.rint(ground + (picture - ground) * opacity / 255).astype(np.uint8)
+    return read_picture(path, ground)
 
 
 def save_gif(file, pictures, seconds=12.0):

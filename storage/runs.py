@@ -26,7 +26,7 @@ import numpy as np
 
 from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
-from data import read_npz
+from readers import read_npz
 from storage.files import (
     check_writable,
     checksum_path,
@@ -276,6 +276,11 @@ def load_snapshot(folder, which):
     epoch = arrays.pop("epoch", None)
     is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
     return arrays, f"{path}, epoch {epoch:.4g}" if is_number else str(path)
+
+
+def place_for(folder, name):
+    """Where a file about a run goes: into its folder, or beside you if the run is what ships."""
+    return Path(f"{folder.name}-{name}") if ships(folder) else folder / name
 
 
 def ships(path):
