@@ -109,6 +109,7 @@ class TrainSettings(Settings):
     )
     fresh: bool = option(False, "start over; the old run is set aside as NAME.old-1")
     dry_run: bool = option(False, "print what would be trained and written, and end")
+    report: bool = option(False, "print what a bug report needs, to be pasted, and end")
     checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
     samples_dir: str = option("samples", "where pictures are written", file_path)
 

@@ -18,12 +18,7 @@ PARTS = {
     "x_test": "(t10k|test)-images",
     "y_test": "(t10k|test)-labels",
 }
-TRAINING_NAMES = (
-    "x_train",
-    "train_images",
-    "images",
-    "arr_0",
-)  # of arrays, the first that is there
+TRAINING_NAMES = ("x_train", "train_images", "images")  # the first that is there
 WANTED = "uint8 (N, 28, 28), (N, 784) or (N, 28, 28, 1)"
 
 

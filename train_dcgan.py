@@ -23,6 +23,7 @@ from training import cluster
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
+from training.report import print_report
 from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
@@ -36,6 +37,8 @@ def main(argv=None):
 
 def train(settings):
     """Train, or resume, the run that the settings name; return the exit status."""
+    if settings.report:
+        return print_report(settings)
     locks.check_system()
     images = load_images(settings)
     is_chief = cluster.is_chief(settings.strategy, settings.port)

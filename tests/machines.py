@@ -9,8 +9,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MNIST = REPOSITORY / "assets" / "mnist.npz"
 
 
-def run_script(name, *words, stub="", env=None, **options):
-    """Run a script as a person would, where `stub`, Python code, runs first (sitecustomize).
+def run_script(name, *words, stub="", stub_folder=None, env=None, **options):
+    """Run a script as a person would; Python code `stub` runs first, as sitecustomize of a folder.
 
     Returns the finished process, with its output as text.
     """
@@ -18,10 +18,9 @@ def run_script(name, *words, stub="", env=None, **options):
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | (env or {})
     options = {"capture_output": True, "text": True, "timeout": 300} | options
     if stub:
-        folder = Path(options.pop("stub_folder"))
-        folder.mkdir(exist_ok=True)
-        (folder / "sitecustomize.py").write_text(stub)
-        env["PYTHONPATH"] = str(folder)
+        Path(stub_folder).mkdir(exist_ok=True)
+        Path(stub_folder, "sitecustomize.py").write_text(stub)
+        env["PYTHONPATH"] = str(stub_folder)
     return subprocess.run(command, env=env, **options)
 
 
