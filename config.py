@@ -82,7 +82,9 @@ class TrainSettings(Settings):
         between(0, 2**31 - 1),
         fixed_on_resume=True,
     )
-    data: str = option(MNIST, "an .npz with x_train, an IDX file, or a folder with one", file_path)
+    data: str = option(
+        MNIST, "an .npz, .npy or IDX file of images, or a folder with one or with PNGs", file_path
+    )
     sample_every: int = option(
         1, "epochs between two sample grids", between(1, 10**6), fixed_on_resume=True
     )
@@ -102,11 +104,17 @@ class TrainSettings(Settings):
         "devices: auto, one, mirrored or multi_worker",
         one_of("auto", "one", "mirrored", "multi_worker"),
     )
+    port: int = option(
+        0,
+        "Slurm: first port of a node's workers, one each (default: from the job's number)",
+        between(0, 65535),
+    )
     deterministic: bool = option(
         False, "bitwise reproducible on one machine, a little slower", fixed_on_resume=True
     )
     fresh: bool = option(False, "start over; the old run is set aside as NAME.old-1")
     dry_run: bool = option(False, "print what would be trained and written, and end")
+    report: bool = option(False, "print what a bug report needs, to be pasted, and end")
     checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
     samples_dir: str = option("samples", "where pictures are written", file_path)
 
@@ -165,9 +173,12 @@ class EvaluateSettings(Settings):
     seed: int = option(0, "seed of the digits drawn", between(0, 2**31 - 1))
     run: str = option("", "run to score (default: your latest)", optional_run_name)
     runs: tuple = option((), "runs to score side by side", run_names)
-    images: str = option("", "an .npz with `images`, uint8 (N, 28, 28), to score instead")
+    images: str = option("", "an .npz, .npy or IDX file, or a folder of PNGs, to score instead")
+    output: str = option("", "a .json for the scores, pictures beside it (default: by the run)")
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
-    data: str = option(MNIST, "an .npz with x_train and x_test", file_path)
+    data: str = option(
+        MNIST, "an .npz with x_train and x_test, or a folder with their IDX files", file_path
+    )
     checkpoints_dir: str = option(
         "checkpoints", "where runs, and their scores, are kept", file_path
     )
@@ -196,6 +207,8 @@ class ClassifierSettings(Settings):
     seed: int = option(
         0, "seed of the initial weights and the order of the images", between(0, 2**31 - 1)
     )
-    data: str = option(MNIST, "an .npz with labelled digits", file_path)
+    data: str = option(
+        MNIST, "an .npz with labelled digits, or a folder with their IDX files", file_path
+    )
     output: str = option(CLASSIFIER, "an .npz for the weights; scores read this one", file_path)
     overwrite: bool = option(False, "replace weights that are there")

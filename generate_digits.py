@@ -3,11 +3,14 @@
 import sys
 from pathlib import Path
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
-from cli import UserError, run_command
+import readers
 from config import GenerateSettings
 from startup import importing_tensorflow
 from storage import files, formats, images, runs
@@ -257,7 +260,7 @@ def default_output(settings, run_name):
 
 def load_latents(path):
     """The noise of an .npz, float32 (N, noise_dim); raises UserError when it holds none."""
-    noise = data.read_npz(path, "noise")["noise"]
+    noise = readers.read_npz(path, "noise")["noise"]
     if noise.ndim != 2 or noise.dtype.kind != "f" or not len(noise):
         raise UserError(f"--latents {path}: `noise` is {noise.dtype} {noise.shape}, not (N, dim)")
     noise = noise[np.isfinite(noise).all(1)].astype(np.float32)
@@ -270,8 +273,8 @@ def load_target(settings):
     """The picture that --project names, uint8 (28, 28), white on black."""
     try:
         target = images.load_png(settings.project, background=255 * settings.invert)
-    except data.UNREADABLE as error:
-        raise data.unreadable(f"--project {settings.project}", "a picture", error) from error
+    except readers.UNREADABLE as error:
+        raise readers.unreadable(f"--project {settings.project}", "a picture", error) from error
     if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
         size = "x".join(map(str, target.shape[::-1]))
         raise UserError(f"--project {settings.project}: is {size}; make it 28x28, white on black")

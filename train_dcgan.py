@@ -8,18 +8,22 @@ import sys
 import time
 from pathlib import Path
 
+from cli import UserError, run_command, say  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
-from cli import UserError, run_command
 from config import TrainSettings
 from startup import importing_tensorflow
+from storage import locks
 from storage.runs import Run
 from training import cluster
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
+from training.report import print_report
 from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
@@ -33,8 +37,11 @@ def main(argv=None):
 
 def train(settings):
     """Train, or resume, the run that the settings name; return the exit status."""
+    if settings.report:
+        return print_report(settings)
+    locks.check_system()
     images = load_images(settings)
-    is_chief = cluster.is_chief(settings.strategy)
+    is_chief = cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training import precision, strategies
         from training.chief import Chief
@@ -57,26 +64,29 @@ def train(settings):
             writer = stack.enter_context(BackgroundWriter())
 
         gan = DCGAN(settings, images, strategy, strategies.use_xla(settings, strategy))
-        chief = Chief(run, gan, images, writer) if is_chief else None
-        progress = chief.checkpointer.resume() if is_chief else Progress()
+        chief, progress = None, Progress()
+        if is_chief:
+            chief = Chief(run, gan, images, writer)
+            stack.callback(chief.close)
+            progress = chief.resume()
         workers = strategies.Workers(strategy)
         workers.check_same(fixed | {"epochs": settings.epochs})
         workers.broadcast(gan.variables().values())
 
-        print(introduction(settings, device, len(images), gan.steps_done, is_chief), flush=True)
+        say(introduction(settings, device, len(images), gan.steps_done, is_chief))
         with Interruption() as interruption:
             trainer = Trainer(settings, gan, progress, chief, workers, interruption)
             stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
-            print(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
+            say(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
             return 128 + stopped_by
-        print(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
+        say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
             chief.logger.save_gif(progress.history)
             chief.calibrate(run, digest)
-            print(f"Pictures are in {run.samples}; to draw digits:")
-            print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
+            say(f"Pictures are in {run.samples}; to draw digits:")
+            say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
 
 
@@ -214,12 +224,11 @@ def report(record, epochs):
         return
     left = round((epochs - record.epoch) * record.seconds / 60)
     fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
-    print(
+    say(
         f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
         f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
         f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
-        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left",
-        flush=True,
+        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left"
     )
 
 

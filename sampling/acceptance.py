@@ -15,6 +15,7 @@ import numpy as np
 import data
 from cli import UserError
 from config import MNIST
+from readers import read_npz
 from storage import files, runs
 
 DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average
@@ -107,7 +108,7 @@ def load_or_calibrate(folder, which, sampler, classifier):
     path = folder / PATHS[which]
     origin = f"{files.sha256(folder / runs.SNAPSHOTS[which])} {classifier.sha256}"
     with contextlib.suppress(UserError):  # of a damaged one
-        arrays = data.read_npz(path) if path.is_file() else {}
+        arrays = read_npz(path) if path.is_file() else {}
         if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
             return Acceptance(**arrays)
     print("Calibrating which digits to accept, once for this generator", flush=True)

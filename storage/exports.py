@@ -103,10 +103,12 @@ def check_packages(name):
     for package in packages:
         try:
             importlib.import_module(package)
-        except ImportError as error:
+        except Exception as error:  # protobuf's TypeError, where versions do not fit
+            reason = " ".join(str(error).split())[:200]
             wanted = " ".join(packages).replace("_", "-")
             raise UserError(
-                f"{name} needs more packages ({error}): pip install {wanted}"
+                f"{name} needs more packages, or other versions ({reason}): "
+                f"pip install --upgrade {wanted}"
             ) from error
 
 

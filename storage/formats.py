@@ -8,6 +8,7 @@ FILE.gif, FILE.mp4             digit after digit
 """
 
 import gzip
+import os
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 import data
+import readers
 from cli import UserError
 from storage import files, images
 
@@ -42,7 +44,7 @@ def kind_of(output):
 
     Raises UserError when it asks for nothing we know.
     """
-    if output.endswith("/"):
+    if output.endswith(("/", os.sep)):
         return "folder"
     for ending, kind in ENDINGS.items():
         if output.endswith(ending):
@@ -137,9 +139,9 @@ def write_npz(file, samples):
 
 
 def write_idx(file, blocks, num):
-    """Write uint8 blocks (some, ...), `num` in all, as a gzipped IDX file: data.read_idx's twin."""
+    """Write uint8 blocks (some, ...), `num` in all, as a gzipped IDX file (readers.read_idx)."""
     with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         for number, block in enumerate(blocks):
             if not number:
-                packed.write(data.idx_header((num, *block.shape[1:])))
+                packed.write(readers.idx_header((num, *block.shape[1:])))
             packed.write(block.tobytes())

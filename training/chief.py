@@ -1,5 +1,6 @@
 """What one worker does beside training: it scores, draws, logs and saves, for all of them."""
 
+import contextlib
 import functools
 import sys
 
@@ -31,6 +32,17 @@ class Chief:
         self.scorer = TrainingScore(images) if self.settings.evaluate_every else None
         self.warned = set()
 
+    def resume(self):
+        """Put the newest training state into the networks, if there is one; return the Progress."""
+        progress = self.checkpointer.resume()
+        self.logger.drop_later_logs(len(progress.history))
+        return progress
+
+    def close(self):
+        """Write what is still to be written, and close the logs."""
+        self.writer.close()
+        self.logger.close()
+
     def score(self, epoch):
         """The epoch's EpochScore, NaN unless --evaluate_every epochs have passed."""
         if not self.scorer or epoch % self.settings.evaluate_every:
@@ -46,7 +58,8 @@ class Chief:
         for name, text in find_troubles(history).items():
             if name not in self.warned:
                 self.warned.add(name)
-                tqdm.write(f"warning: {text}", file=sys.stderr)
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    tqdm.write(f"warning: {text}", file=sys.stderr)
 
     def log_and_save(self, epoch, progress, is_best):
         """Have the epoch logged, with its grid if it gets one, and saved if it is time."""

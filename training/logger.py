@@ -34,6 +34,17 @@ class Logger:
         if self.logs:
             log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
 
+    def drop_later_logs(self, epoch):
+        """Take from TensorBoard's logs what was logged after this epoch, which will come again."""
+        if self.logs:
+            for path in sorted((self.run.samples / "logs").glob("events.out.tfevents.*")):
+                drop_later_events(path, epoch)
+
+    def close(self):
+        """Close the logs: some systems rename no folder with an open file in it."""
+        if self.logs:
+            self.logs.close()
+
     def grid_path(self, epoch):
         """Where the grid of an epoch is."""
         return self.run.samples / f"epoch-{epoch:04d}.png"
@@ -97,6 +108,20 @@ def log_to_tensorboard(logs, folder, record, grid):
         if grid is not None:
             tf.summary.image("samples", grid[None, :, :, None])
         logs.flush()
+
+
+def drop_later_events(path, step):
+    """Rewrite a file of TensorBoard's logs without the events after a step, if it has any."""
+    import tensorflow as tf
+
+    events = []
+    with contextlib.suppress(tf.errors.OpError):  # its end is cut off where training was killed
+        events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= step]
+    if len(kept) < len(events):
+        with files.taking_place(path) as whole, tf.io.TFRecordWriter(str(whole)) as file:
+            for event in kept:
+                file.write(event)
 
 
 @contextlib.contextmanager
