@@ -214,3 +214,13 @@ def describe(strategy):
     if replicas > 1:
         words += f" (one of {replicas} replicas)" if strategy.cluster_resolver else " (mirrored)"
     return words
+
+
+class Devices:
+    """What a run computes on: its strategy, whether XLA compiles the step, and the workers."""
+
+    def __init__(self, settings):
+        self.strategy = connect(settings)
+        self.compiled = use_xla(settings, self.strategy)
+        self.workers = Workers(self.strategy)
+        self.description = describe(self.strategy)
