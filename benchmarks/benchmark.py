@@ -29,6 +29,9 @@ IMAGES = 60_000
 CONTESTANTS = {  # module, function, and what to call it with
     "ours": ("contestants", "ours", {}),
     "ours_bfloat16": ("contestants", "ours", {"precision": "bfloat16"}),
+    "ours_no_tf32": ("contestants", "ours", {"tf32": False}),
+    "ours_no_xla": ("contestants", "ours", {"compile": "off"}),
+    "ours_no_xla_bf16": ("contestants", "ours", {"precision": "bfloat16", "compile": "off"}),
     "tutorial": ("contestants", "tutorial", {}),
     "pytorch_example": ("pytorch_contestant", "pytorch", {}),
     "pytorch_one_pass": ("pytorch_contestant", "pytorch", {"one_pass": True}),
@@ -41,12 +44,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=16, help="a round; every 16th has a penalty")
     parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--gpu", action="store_true", help="also without XLA and without TF32")
+    parser.add_argument("--steps_only", action="store_true", help="only the time of a step")
     parser.add_argument("--output", default="benchmark.json")
     options = parser.parse_args()
     batch_size, results = options.batch_size, {"machine": describe_machine()}
     print(results["machine"])
 
-    names = [name for name in CONTESTANTS if "pytorch" not in name or find_spec("torch")]
+    names = [name for name in CONTESTANTS if options.gpu or "_no_" not in name]
+    names = [name for name in names if "pytorch" not in name or find_spec("torch")]
     contest = {name: Contestant(name, batch_size) for name in names}
     for _ in range(options.rounds):
         for contestant in contest.values():
@@ -68,6 +74,14 @@ def main():
     for contestant in contest.values():
         contestant.close()
 
+    if not options.steps_only:
+        measure_the_rest(results, peak)
+    Path(options.output).write_text(json.dumps(results, indent=2) + "\n")
+    print(f"Wrote {options.output}")
+
+
+def measure_the_rest(results, peak):
+    """Measure and print the host's work, batch sizes and workers; add them to the results."""
     results["host_work"] = host = measure_host_work()
     epoch = results["contest"]["ours"]["seconds_an_epoch"]
     print(
@@ -91,8 +105,6 @@ def main():
     results["workers"] = {count: measure_workers(count) for count in (1, 2)}
     for count, rate in results["workers"].items():
         print(f"{count} worker{'s' * (count > 1)}: {rate:.0f} images/s")
-    Path(options.output).write_text(json.dumps(results, indent=2) + "\n")
-    print(f"Wrote {options.output}")
 
 
 def describe_machine():
