@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ARGS =
+# Of the page: HOST=0.0.0.0 to serve it out of a container. Not from the environment, where conda
+# and some shells have a HOST of their own.
+HOST = 127.0.0.1
 PORT ?= 8000
 SITE = demo/site
 WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
@@ -19,10 +22,10 @@ train: .venv/ready
 digits: .venv/ready
 	$(BIN)/python generate_digits.py --num_samples 10 $(ARGS)
 
-demo: site
-	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
-		{ echo "Port $(PORT) is taken; try: make demo PORT=8001" >&2; exit 2; }
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(PORT)
+demo: .venv/ready-dev
+	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --check
+	@$(MAKE) site
+	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --folder $(SITE)
 
 # A folder for any static host, under any path. The runtime ends in .js, which every host knows.
 site: .venv/ready-dev demo/node_modules/ready

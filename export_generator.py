@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 from config import ExportSettings
 from startup import importing_tensorflow
 from storage import descriptions, exports, files, runs
@@ -68,7 +70,8 @@ def write(network, takes, gives, path, description, settings):
 def output_path(settings, folder):
     """Where to write the generator; raises UserError when it has another format's ending."""
     suffix = exports.FORMATS[settings.format].suffix
-    default = folder / Path(runs.SNAPSHOTS[settings.generator]).with_suffix(suffix)
+    snapshot = Path(runs.SNAPSHOTS[settings.generator])
+    default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if path.suffix != suffix and settings.format != "saved_model":
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")

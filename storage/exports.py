@@ -144,14 +144,13 @@ def check_packages(name):
     for package in packages:
         try:
             importlib.import_module(package)
-        except Exception as error:  # what a package that is there but broken raises: anything
+        except Exception as error:  # protobuf's TypeError, where versions do not fit
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             wanted = " ".join(packages).replace("_", "-")
-            if isinstance(error, ModuleNotFoundError):
-                trouble, mend = "needs more packages", "pip install"
-            else:
-                trouble, mend = f"needs {package}, which is broken here", "pip install --upgrade"
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise UserError(f"{name} {trouble} ({reason[0]}): {mend} {wanted}") from error
+            raise UserError(
+                f"{name} needs more packages, or other versions ({reason}): "
+                f"pip install --upgrade {wanted}"
+            ) from error
 
 
 def export(network, takes, gives, name, path, batch=None, description=None):
@@ -178,7 +177,7 @@ def export(network, takes, gives, name, path, batch=None, description=None):
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
             raise UserError(
-                f"{path}: not written, for it would differ from Keras by {difference:.2g}, and up "
+                f"{path}: not written: it differs from Keras by {difference:.2g}, and up "
                 f"to {kind.tolerance:.1g} is rounding; try the versions in requirements-dev.txt"
             )
     return difference
