@@ -30,37 +30,53 @@ def export(settings):
         from storage.weights import load_generator
 
         generator = load_generator(arrays, snapshot)
-        classifier = load_classifier() if settings.with_classifier else None
     print(f"Exporting {snapshot}", flush=True)
-    description = descriptions.describe_generator(
-        folder, which, snapshot, shape(generator, settings)
-    )
+    classifier = load_classifier(folder, which, generator) if settings.with_classifier else None
+    taken = shape_taken(generator, settings)
+    description = descriptions.describe_generator(folder, which, snapshot, taken)
     write(generator, "noise", "digits", path, description, settings)
     if classifier:
-        network, sha256 = classifier
-        description = descriptions.describe_classifier(sha256, shape(network, settings))
-        write(network, "digits", "probabilities", classifier_path, description, settings)
+        network, gives, sha256 = classifier
+        taken = shape_taken(network, settings)
+        is_calibrated = "acceptance" in gives
+        description = descriptions.describe_classifier(
+            folder, snapshot, sha256, taken, is_calibrated
+        )
+        write(network, "digits", gives, classifier_path, description, settings)
 
 
-def load_classifier():
-    """The digit classifier that ships, (batch, 28, 28, 1) to (batch, 10), and its checksum."""
+def load_classifier(folder, which, generator):
+    """The digit classifier, the names of what it gives, and the checksum of its weights.
+
+    It gives (batch, 10) probabilities and, for a generator that learned MNIST, (batch, 1)
+    acceptance.
+    """
     import keras
 
     from evaluation.classifier import DigitClassifier
+    from sampling import acceptance
+    from sampling.sampler import Sampler
 
     classifier = DigitClassifier()
-    network = classifier.network
-    return keras.Model(network.inputs, network.outputs[-1], name="classifier"), classifier.sha256
+    network, sha256 = classifier.network, classifier.sha256
+    reason = acceptance.reason_for_raw(folder)
+    if reason:
+        print(f"The classifier goes along without the probability of acceptance: {reason}")
+        network = keras.Model(network.inputs, network.outputs[1], name="classifier")
+        return network, ("probabilities",), sha256
+    calibration = acceptance.load_or_calibrate(folder, which, Sampler(generator), classifier)
+    network = acceptance.network_with_probability(network, calibration)
+    return network, ("probabilities", "acceptance"), sha256
 
 
-def shape(network, settings):
-    """What the exported network takes; None for a free batch."""
+def shape_taken(network, settings):
+    """The shape of what the exported network takes; None for a free batch."""
     return (None if settings.batch == "any" else int(settings.batch), *network.input_shape[1:])
 
 
 def write(network, takes, gives, path, description, settings):
     """Export one network, and say what was checked and written."""
-    batch = shape(network, settings)[0]
+    batch = shape_taken(network, settings)[0]
     difference = exports.export(network, takes, gives, settings.format, path, batch, description)
     sizes = " and ".join(map(str, exports.batch_sizes(batch)))
     print(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {sizes}")

@@ -16,35 +16,52 @@ def describe_generator(folder, which, snapshot, input_shape):
     `snapshot` is the text of storage.runs.load_snapshot; None in the shape is a free batch.
     """
     batch, noise_dim = input_shape[0] or "batch", input_shape[1]
-    epoch = snapshot.rpartition(", epoch ")[2] if ", epoch " in snapshot else None
     return {
         "title": "Digitgen: a generator of handwritten digits",
-        "input": f"noise, float32 ({batch}, {noise_dim}): standard normal numbers",
-        "output": f"digits, float32 ({batch}, 28, 28, 1): from -1, black paper, to 1, white ink",
-        "accept": "every image or, to leave out shapes between two digits, those whose largest "
-        f"probability by the classifier is at least {GenerateSettings.min_confidence:g}",
+        "input": f"noise, float32 ({batch}, {noise_dim}): standard normal",
+        "output": f"digits, float32 ({batch}, 28, 28, 1): -1 is black, 1 is white",
+        "accept": "as the classifier exported with it says, or all",
         "num_codes": 0,
-        "run": folder.name,
-        "epoch": epoch and float(epoch),
+        **origin(folder, snapshot),
         "scores": read_scores(folder, which, snapshot),
         "licence": LICENCE,
         "keras_version": version("keras"),
     }
 
 
-def describe_classifier(sha256, input_shape):
-    """What the digit classifier, with weights of this checksum, says about itself."""
+def describe_classifier(folder, snapshot, sha256, input_shape, is_calibrated):
+    """What the digit classifier, with weights of this checksum, says about itself.
+
+    `is_calibrated` is whether it also gives the probability of accepting an image of the generator.
+    """
     batch = input_shape[0] or "batch"
+    outputs = [f"probabilities, float32 ({batch}, 10): of the digits 0 to 9"]
+    accept = (
+        "images whose largest probability is at least, for instance, "
+        f"{GenerateSettings.min_confidence:g}"
+    )
+    if is_calibrated:
+        outputs.append(f"acceptance, float32 ({batch}, 1): the probability of accepting an image")
+        accept = (
+            "an image if a uniform random number is below its acceptance; to select a digit, if "
+            f"its probability is at least {GenerateSettings.min_confidence:g} as well"
+        )
     return {
         "title": "Digitgen: a classifier of handwritten digits",
-        "input": f"digits, float32 ({batch}, 28, 28, 1): as the generator draws them",
-        "output": f"probabilities, float32 ({batch}, 10): of the digits 0 to 9",
-        "accept": "images whose largest probability is at least "
-        f"{GenerateSettings.min_confidence:g}",
+        "input": f"digits, float32 ({batch}, 28, 28, 1): as the generator gives them",
+        "output": "; ".join(outputs),
+        "accept": accept,
+        **origin(folder, snapshot),
         "weights_sha256": sha256,
         "licence": LICENCE,
         "keras_version": version("keras"),
     }
+
+
+def origin(folder, snapshot):
+    """Run and epoch of a generator."""
+    epoch = snapshot.rpartition(", epoch ")[2] if ", epoch " in snapshot else None
+    return {"run": folder.name, "epoch": epoch and float(epoch)}
 
 
 def read_scores(folder, which, snapshot):

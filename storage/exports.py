@@ -21,25 +21,30 @@ class Exported(NamedTuple):
 
     network: object  # a Keras model
     takes: str  # the name of its input, float32 (batch, ...),
-    gives: str  # and of its output
+    gives: tuple  # and those of its outputs
     batch: int | None  # a fixed batch size, or None for any
     description: dict  # what its file says about itself
 
 
 def build_module(exported):
-    """A tf.Module whose `serve` is the network in use: {gives: network(takes)}.
+    """A tf.Module whose `serve` is the network in use: {takes: array} to {name: array}.
 
     Most runtimes get this one function, so no converter has to know the network's layers.
     """
     import tensorflow as tf
 
-    network, gives = exported.network, exported.gives
-    shape = (exported.batch, *network.input_shape[1:])
+    shape = (exported.batch, *exported.network.input_shape[1:])
     inputs = tf.TensorSpec(shape, tf.float32, exported.takes)
     module = tf.Module()
-    module.variables_served = [variable.value for variable in network.variables]
-    module.serve = tf.function(lambda x: {gives: network(x, training=False)}, [inputs])
+    module.variables_served = [variable.value for variable in exported.network.variables]
+    module.serve = tf.function(lambda x: compute(exported, x), [inputs])
     return module
+
+
+def compute(exported, x):
+    """What the network gives for x, outside training: {name: tensor}."""
+    outputs = exported.network(x, training=False)
+    return dict(zip(exported.gives, outputs if isinstance(outputs, list) else [outputs]))
 
 
 def save_saved_model(exported, path):
@@ -116,8 +121,14 @@ def load_keras(path):
     import keras
 
     network = keras.models.load_model(path, safe_mode=True)
-    takes, gives = network.inputs[0].name, network.output_names[0]
-    return lambda arrays: {gives: network(arrays[takes], training=False).numpy()}
+    takes, names = network.inputs[0].name, network.output_names
+
+    def call(arrays):
+        outputs = network(arrays[takes], training=False)
+        outputs = outputs if isinstance(outputs, dict) else {names[0]: outputs}
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    return call
 
 
 class Format(NamedTuple):
@@ -156,24 +167,23 @@ def check_packages(name):
 def export(network, takes, gives, name, path, batch=None, description=None):
     """Write a network to `path` in the format of this name; how far it is from Keras.
 
-    It takes float32 (batch, ...) called `takes` and gives one called `gives`, for any batch unless
-    one is given; the description is a dictionary for JSON. Raises UserError, and leaves what was
-    there, when it cannot be written or does not compute what the network does.
+    It takes float32 (batch, ...) called `takes`, for any batch unless one is given, and gives what
+    `gives` names, a string or a tuple of them. The description is a dictionary for JSON. Raises
+    UserError, and leaves what was there, when it cannot be written or does not compute what the
+    network does.
     """
     import tensorflow as tf
 
-    kind = FORMATS[name]
+    kind, gives = FORMATS[name], (gives,) if isinstance(gives, str) else gives
+    exported = Exported(network, takes, gives, batch, description or {})
     with files.taking_place(path) as partial, hidden_messages():
         try:
-            kind.save(Exported(network, takes, gives, batch, description or {}), partial)
+            kind.save(exported, partial)
         except tf.errors.OpError as error:
             reason = error.message.rpartition("; ")[2]
             raise UserError(f"{path}: cannot be written ({reason})") from error
         call = kind.load(partial)
-        differences = [
-            largest_difference(network, lambda x: call({takes: x})[gives], batch_size)
-            for batch_size in batch_sizes(batch)
-        ]
+        differences = [largest_difference(exported, call, each) for each in batch_sizes(batch)]
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
             raise UserError(
@@ -188,9 +198,12 @@ def batch_sizes(batch):
     return BATCH_SIZES if batch is None else (batch,)
 
 
-def largest_difference(network, call, batch_size):
+def largest_difference(exported, call, batch_size):
     """How far two networks are apart on the same noise; infinite if their shapes are."""
-    noise = np.random.default_rng(0).standard_normal((batch_size, *network.input_shape[1:]))
-    noise = noise.astype(np.float32)
-    expected, found = network(noise, training=False).numpy(), call(noise)
-    return np.max(np.abs(expected - found)) if expected.shape == found.shape else np.inf
+    shape = (batch_size, *exported.network.input_shape[1:])
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found, differences = call({exported.takes: noise}), []
+    for name, expected in compute(exported, noise).items():
+        same_shape = found[name].shape == expected.shape
+        differences.append(np.max(np.abs(found[name] - expected)) if same_shape else np.inf)
+    return np.max(differences)

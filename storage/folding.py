@@ -7,17 +7,31 @@ from cli import UserError
 
 
 def fold(network, takes, gives, batch_size=None):
-    """The network, a chain of layers, as a keras.Model of stock layers and operations only.
+    """The network as a keras.Model of stock layers and operations only, as it is outside training.
 
-    It takes float32 (batch_size, ...) called `takes`, gives one called `gives`, and computes what
-    `network` does outside training. Raises UserError for a layer without a stock counterpart.
+    It takes float32 (batch_size, ...) called `takes` and gives what the tuple `gives` names: one
+    tensor, or a dictionary of several. Raises UserError for a layer without a stock counterpart.
     """
-    x = inputs = keras.Input(network.input_shape[1:], batch_size, name=takes)
-    for layer in network.layers:
-        if not isinstance(layer, keras.layers.InputLayer):
-            x = folding_of(layer)(layer, x)
-    outputs = keras.layers.Identity(name=gives)(x)
-    return keras.Model(inputs, outputs, name=network.name)
+    folded = keras.models.clone_model(
+        keras.Model(network.inputs[0], network.outputs, name=network.name),
+        keras.Input(network.input_shape[1:], batch_size, name=takes),
+        clone_function=lambda layer: layer,
+        call_function=apply_folded,
+    )
+    outputs = {
+        name: keras.layers.Identity(name=name)(output)
+        for name, output in zip(gives, folded.outputs)
+    }
+    if len(gives) == 1:
+        [outputs] = outputs.values()
+    return keras.Model(folded.inputs[0], outputs, name=network.name)
+
+
+def apply_folded(operation, x, *args, **options):
+    """The outputs of a layer's counterpart, or of an operation of keras.ops, for x."""
+    if not isinstance(operation, keras.layers.Layer):
+        return operation(x, *args, **options)
+    return folding_of(operation)(operation, x)
 
 
 def folding_of(layer):
