@@ -29,10 +29,10 @@ demo: .venv/ready-dev
 
 # A folder for any static host, under any path. The runtime ends in .js, which every host knows.
 site: .venv/ready-dev demo/node_modules/ready
-	mkdir -p $(SITE)/runtime
+	mkdir -p $(SITE)/onnxruntime-web
 	cp demo/index.html demo/demo.css demo/demo.js $(SITE)
-	cp $(WEB_RUNTIME)/ort.wasm.bundle.min.mjs $(SITE)/runtime/ort.js
-	cp $(WEB_RUNTIME)/ort-wasm-simd-threaded.wasm $(SITE)/runtime
+	cp $(WEB_RUNTIME)/ort.wasm.bundle.min.mjs $(SITE)/onnxruntime-web/ort.js
+	cp $(WEB_RUNTIME)/ort-wasm-simd-threaded.wasm $(SITE)/onnxruntime-web
 	$(BIN)/python export_generator.py --format onnx --with_classifier --overwrite \
 		--output $(SITE)/generator.onnx $(ARGS)
 

@@ -3,7 +3,7 @@
 
 "use strict";
 
-const RUNTIME = "./runtime/ort.js";
+const RUNTIME = "./onnxruntime-web/ort.js";
 const SURE = 0.9; // the classifier's probability of a digit that is good enough
 const BATCH = 8; // digits drawn at once in search of those,
 const MOST = 32; // batches at most,
@@ -54,21 +54,29 @@ function bend(z, positions) {
   return moved.map((value) => value * scale);
 }
 
-/** Digits of some noise, pixels in [-1, 1], and the classifier's ten probabilities of each. */
+/** Digits of some noise, pixels in [-1, 1]; the classifier's ten probabilities of each, and
+ * whether to accept it, by chance where the classifier says how likely that should be. */
 async function draw(zs) {
   const tensor = new runtime.Tensor("float32", zs.flat(), [zs.length, zs[0].length]);
   const { digits } = await generator.run({ noise: tensor });
-  const { probabilities } = await classifier.run({ digits });
+  const { probabilities, acceptance } = await classifier.run({ digits });
   const rows = zs.map((_, i) => probabilities.data.slice(10 * i, 10 * (i + 1)));
-  return { pixels: digits.data, rows };
+  const accepted = zs.map((_, i) => !acceptance || Math.random() < acceptance.data[i]);
+  return { pixels: digits.data, rows, accepted };
 }
 
-/** Draw a batch by chance, and keep for each digit the seeds that look most like it. */
-async function stockUp() {
+/** Draw a batch by chance: {seed, row of probabilities} of each digit that is accepted. */
+async function drawBatch() {
   const seeds = [...crypto.getRandomValues(new Uint32Array(BATCH))];
-  const { rows } = await draw(seeds.map((each) => noise(DIGIT, each)));
+  const { rows, accepted } = await draw(seeds.map((each) => noise(DIGIT, each)));
+  return seeds.map((seed, i) => ({ seed, row: rows[i] })).filter((_, i) => accepted[i]);
+}
+
+/** Draw a batch, and keep for each digit the seeds that look most like it. */
+async function stockUp() {
+  const drawn = await drawBatch();
   for (const [digit, kept] of stock.entries()) {
-    kept.push(...seeds.map((seed, i) => ({ seed, probability: rows[i][digit] })));
+    kept.push(...drawn.map(({ seed, row }) => ({ seed, probability: row[digit] })));
     kept.sort((one, other) => other.probability - one.probability).splice(SPARE);
   }
 }
@@ -78,7 +86,8 @@ async function newDigit(began) {
   const kept = stock[form.wanted.value]; // none for `any`
   const enough = () => (performance.now() - began < PATIENCE ? SURE : 0.5);
   for (let i = 0; kept && i < MOST && !(kept[0]?.probability >= enough()); i++) await stockUp();
-  seed = kept ? kept.shift().seed : crypto.getRandomValues(new Uint32Array(1))[0];
+  const found = kept ?? (await drawBatch());
+  seed = found.shift()?.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   for (const slider of sliders) slider.value = 0;
   await show(began);
 }
