@@ -126,7 +126,7 @@ def load_keras(path):
     def call(arrays):
         outputs = network(arrays[takes], training=False)
         outputs = outputs if isinstance(outputs, dict) else {names[0]: outputs}
-        return {name: output.numpy() for name, output in outputs.items()}
+        return {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
 
     return call
 

@@ -33,7 +33,7 @@ PYTHON = {
     "Python with LiteRT": {"ai_edge_litert"},
     "Python with TensorFlow": {"tensorflow", "keras"},
     "Keras on JAX": {"keras", "jax"},
-    "Only digits that a classifier is sure of": {"onnxruntime"},
+    "Rejection sampling": {"onnxruntime"},
 }
 
 

@@ -13,14 +13,19 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+import data
 import export_generator
 import layers
 import models
 from cli import UserError
+from config import REPOSITORY
 from evaluation.classifier import DigitClassifier
+from readers import read_npz
+from sampling.acceptance import Acceptance
 from storage import exports, folding
 from storage.weights import named_variables
 
+PRETRAINED = REPOSITORY / "checkpoints" / "pretrained"
 BACKENDS = [
     "tensorflow",
     pytest.param("jax", marks=pytest.mark.slow),
@@ -30,7 +35,7 @@ BACKENDS = [
 DRAW = """
 import sys, keras, numpy as np
 network = keras.models.load_model(sys.argv[1])
-outputs = network(np.load(sys.argv[2]), training=False)
+outputs = network(np.load(sys.argv[2]), training=False)OUTPUT
 np.save(sys.argv[3], keras.ops.convert_to_numpy(outputs))
 assert not {"layers", "models", "config"} & set(sys.modules)
 assert keras.backend.backend() == sys.argv[4]
@@ -75,14 +80,14 @@ def one_line(capsys):
     return lines[0]
 
 
-def draw_elsewhere(path, z, backend, folder):
+def draw_elsewhere(path, z, backend, folder, output=""):
     """What a process with Keras on that backend, and without this repository, draws."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     np.save(folder / "z.npy", z)
     words = [path, folder / "z.npy", folder / "drawn.npy", backend]
     subprocess.run(
-        [sys.executable, "-I", "-c", DRAW, *words],
+        [sys.executable, "-I", "-c", DRAW.replace("OUTPUT", output), *words],
         env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=folder,
         check=True,
@@ -134,7 +139,7 @@ def test_multipliers_are_folded_into_kernels_and_biases():
     )
     shake(network)
     images = np.random.default_rng(0).uniform(-1, 1, (3, 28, 28, 1)).astype(np.float32)
-    folded = folding.fold(network, "images", "numbers")
+    folded = folding.fold(network, "images", ("numbers",))
     assert folded.output_names == ["numbers"]
     np.testing.assert_allclose(folded(images), network(images, training=False), atol=1e-5)
 
@@ -176,7 +181,7 @@ def test_a_file_says_what_it_is(run, name):
     suffix = exports.FORMATS[name].suffix
     found = description_of(run / f"generator{suffix}")
     assert found["input"] == "noise, float32 (batch, 200): standard normal numbers"
-    assert "-1" in found["output"] and "0.999" in found["accept"] and "MIT" in found["licence"]
+    assert "-1 is black" in found["output"] and "MIT" in found["licence"]
     values = {key: found[key] for key in ("epoch", "num_codes", "scores")}
     if name == "onnx":  # which knows texts only
         values = {key: json.loads(value) for key, value in values.items()}
@@ -184,6 +189,7 @@ def test_a_file_says_what_it_is(run, name):
     assert values["scores"]["scores"] == {"fid_test": 4.5}
     about_classifier = description_of(run / f"generator-classifier{suffix}")
     assert about_classifier["weights_sha256"] == DigitClassifier().sha256
+    assert about_classifier["output"].startswith("probabilities, float32 (batch, 10)")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +201,7 @@ def test_scores_of_another_epoch_are_left_out(run, text):
     assert description_of(run / "generator.keras")["scores"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", exports.FORMATS)
 def test_the_classifier_goes_along(run, name):
     assert export(run, "--format", name, "--with_classifier") == 0
@@ -206,6 +213,37 @@ def test_the_classifier_goes_along(run, name):
     probabilities = read({"digits": digits})["probabilities"]
     _, expected = DigitClassifier().network(digits, training=False)
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", exports.FORMATS)
+def test_the_classifier_says_how_likely_to_accept(tmp_path, name):
+    kind = exports.FORMATS[name]
+    output = tmp_path / f"a{kind.suffix}"
+    words = ["--run", "pretrained", "--format", name, "--with_classifier", "--output", str(output)]
+    assert export_generator.main(words) == 0
+    path = tmp_path / f"a-classifier{kind.suffix}"
+    assert "uniform random number is below its acceptance" in description_of(path)["accept"]
+    digits = kind.load(output)({"noise": noise(300)})["digits"]
+    found = kind.load(path)({"digits": digits})
+    predictions = DigitClassifier().predict(data.to_pixels(digits[..., 0]))
+    calibration = Acceptance(**read_npz(PRETRAINED / "acceptance.npz", *Acceptance._fields))
+    expected = calibration.probability(predictions)[:, None]
+    assert 0.4 < expected.mean() < 0.9
+    assert np.abs(found["acceptance"] - expected).max() < 0.05  # its images are not rounded
+    assert abs(found["acceptance"].mean() - expected.mean()) < 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_acceptance_is_the_same_on_any_backend(tmp_path, backend):
+    words = ["--run", "pretrained", "--format", "keras", "--with_classifier"]
+    assert export_generator.main([*words, "--output", str(tmp_path / "a.keras")]) == 0
+    digits = exports.load_keras(tmp_path / "a.keras")({"noise": noise(100)})["digits"]
+    path = tmp_path / "a-classifier.keras"
+    expected = exports.load_keras(path)({"digits": digits})["acceptance"]
+    found = draw_elsewhere(path, digits, backend, tmp_path, '["acceptance"]')
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_classifier_in_the_way_is_named_before_anything_is_written(run, capsys):
@@ -239,6 +277,7 @@ def taken(path, name):
     return serve.structured_input_signature[1]["noise"].shape.as_list()
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_leaves_nothing_dynamic_for_a_phones_gpu(run, capfd):
     shapes = {}
     for batch in ("any", "1"):
