@@ -19,7 +19,7 @@ def test_the_notebook_runs():
     assert not any("exit status" in str(output) or "Traceback" in str(output) for output in outputs)
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     films = [output for output in outputs if "image/gif" in output.get("data", {})]
-    assert len(pictures) == 5 and len(films) == 1
+    assert len(pictures) == 6 and len(films) == 1
 
 
 def test_the_notebook_is_committed_with_its_pictures():
