@@ -8,7 +8,7 @@ import sys
 import train_dcgan
 from config import REPOSITORY
 
-SMALL = ["--batch_size", "40", "--run", "small", "--evaluate_every", "0"]
+SMALL = ["--batch_size", "8", "--run", "small", "--evaluate_every", "0"]
 CLOCK_COLUMNS = ("seconds", "images_per_second")  # of the history: they depend on the machine
 
 

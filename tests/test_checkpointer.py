@@ -62,19 +62,37 @@ def test_a_new_run_begins_with_an_empty_history(run):
     assert Checkpointer(run, OneLayer(), 10).resume().history == []
 
 
-def test_save_every_counts_epochs(tmp_path, data_path):
-    assert train(tmp_path, data_path, "--epochs", 3, "--save_every", 2) == 0
-    assert steps_saved(tmp_path) == [10, 15]
+def test_saving_comes_every_so_many_epochs(run):
+    keeper = Checkpointer(run, OneLayer(), 10)
+    keeper.interval = "2"
+    assert [keeper.is_due(epoch) for epoch in (1, 2, 3, 4)] == [False, True, False, True]
+    assert not keeper.is_due()  # within an epoch
 
 
-def test_save_every_counts_minutes_within_an_epoch(tmp_path, data_path, monkeypatch):
-    assert train(tmp_path / "quick", data_path, "--epochs", 2, "--save_every", "10m") == 0
-    assert steps_saved(tmp_path / "quick") == [10]  # the end is always saved
+def test_saving_comes_every_so_many_minutes(run, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: now)
+    keeper = Checkpointer(run, OneLayer(), 10)
+    keeper.interval = "10m"
+    for now, due in ((1599.0, False), (1600.0, True)):
+        assert keeper.is_due() == keeper.is_due(7) == due
+    keeper.copy(Progress())
+    assert not keeper.is_due()
+
+
+def test_minutes_may_pass_within_an_epoch(tmp_path, data_path, monkeypatch):
     minutes = itertools.count(0, 120)
     monkeypatch.setattr(checkpointer.time, "monotonic", lambda: next(minutes))
-    assert train(tmp_path / "slow", data_path, "--epochs", 1, "--save_every", "1m") == 0
-    *within, last = steps_saved(tmp_path / "slow")  # which, depends on how long a save takes
+    assert train(tmp_path, data_path, "--epochs", 1, "--save_every", "1m") == 0
+    *within, last = steps_saved(tmp_path)  # which, depends on how long a save takes
     assert within and last == 5
+
+
+def test_the_end_is_always_saved(tmp_path, data_path):
+    assert train(tmp_path / "minutes", data_path, "--epochs", 2, "--save_every", "10m") == 0
+    assert steps_saved(tmp_path / "minutes") == [10]
+    assert train(tmp_path / "epochs", data_path, "--epochs", 3, "--save_every", 2) == 0
+    assert steps_saved(tmp_path / "epochs") == [10, 15]
 
 
 def test_all_but_the_history_must_be_finite():
@@ -93,9 +111,8 @@ def test_a_generator_that_is_not_finite_is_not_written(run, which):
 
 @pytest.mark.parametrize("owner", ["generator", "generator_ema", "discriminator_optimizer"])
 def test_a_state_gone_bad_stops_the_run_and_is_not_saved(copied_run, data_path, capsys, owner):
-    folder = copied_run / "checkpoints"
-    settings = TrainSettings(run="small", checkpoints_dir=folder, samples_dir=f"{copied_run}/s")
-    with Run(settings) as run:
+    folders = {"checkpoints_dir": f"{copied_run}/checkpoints", "samples_dir": f"{copied_run}/s"}
+    with Run(TrainSettings(run="small", **folders)) as run:
         state = run.load_state()
         name = next(name for name in state if name.startswith(owner + "/") and state[name].ndim)
         state[name].flat[0] = np.nan

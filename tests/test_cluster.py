@@ -14,7 +14,7 @@ from helpers import one_line, roots, run_script, train
 from storage import runs
 from training import cluster
 
-WORDS = ["--batch_size", "40", "--deterministic", "--run", "small"]
+WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
 
 
 def free_ports(count):
@@ -115,7 +115,7 @@ def test_the_first_task_of_slurm_is_the_chief(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["--batch_size", "41"], "does not divide"), (["--compile", "on"], "--compile on")],
+    [(["--batch_size", "9"], "does not divide"), (["--compile", "on"], "--compile on")],
 )
 def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason):
     for process in start_workers(tmp_path, data_path, *words):
