@@ -257,7 +257,9 @@ def load_snapshot(folder, which):
     """
     path = folder / SNAPSHOTS[which]
     if not path.is_file():
-        raise UserError(f"{path}: no such generator; training keeps the one with the best FID")
+        raise UserError(
+            f"{path}: no such generator; training keeps the best every --evaluate_every epochs"
+        )
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
     return arrays, f"{path}, epoch {epoch:.4g}" if epoch is not None else str(path)

@@ -1,0 +1,259 @@
+"""What the whole command survives: kills, signals, full disks, and a second process."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config import REPOSITORY, TrainSettings
+from helpers import (
+    one_line,
+    read_history,
+    roots,
+    run_script,
+    state_paths,
+    steps_saved,
+    train,
+    without_clock,
+)
+from storage import files, images
+from storage.runs import Run
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_runs_end_as_if_untouched():
+    finished = run_script("tests/stress_resume.py", "--kills", 3, "--epochs", 4)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "equal to the untouched run" in finished.stdout
+
+
+@contextlib.contextmanager
+def training(folder, data_path, *words):
+    """A process that trains until stopped; yields once it has finished an epoch."""
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 10_000, *roots(folder), *words]
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
+    process = subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not process.stdout.readline().startswith("epoch 2/"):
+            assert process.poll() is None, process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_say_how_to_go_on(tmp_path, data_path, number, status):
+    with training(tmp_path, data_path) as process:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "run the same command again" in out and err == ""
+    step = int(out.split("at step ")[1].split(".")[0].replace(",", ""))
+    newest = state_paths(tmp_path, "digits")[-1]
+    assert newest.name == f"state-{step:09d}.npz"  # not a step was lost
+    assert files.is_whole(newest)
+
+
+def test_a_closed_terminal_saves(tmp_path, data_path):
+    def take_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 10_000, *roots(tmp_path)]
+    process = subprocess.Popen(
+        [*map(str, [sys.executable, REPOSITORY / "train_dcgan.py", *words])],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(inside)
+    try:
+        shown = b""
+        while b"epoch 3/" not in shown:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)
+        assert process.wait(60) == 129
+    finally:
+        process.kill()
+    assert files.is_whole(state_paths(tmp_path, "digits")[-1])
+
+
+def test_a_closed_pipe_costs_no_epoch(tmp_path, data_path):
+    with training(tmp_path, data_path, "--save_every", "9999") as process:
+        process.stdout.close()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "standard output: Broken pipe" in one_line(err)
+    (saved,) = state_paths(tmp_path, "digits")
+    assert int(saved.stem.removeprefix("state-")) >= 15 and files.is_whole(saved)
+
+
+def test_a_second_signal_ends_at_once_with_a_whole_state(tmp_path, data_path):
+    with training(tmp_path, data_path) as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.02)
+        assert process.returncode in (143, -signal.SIGTERM)
+    settings = TrainSettings(checkpoints_dir=f"{tmp_path}/checkpoints", samples_dir=f"{tmp_path}/s")
+    with Run(settings):
+        newest = state_paths(tmp_path, "digits")[-1]
+        assert files.is_whole(newest)
+
+
+def test_a_second_process_is_refused(tmp_path, data_path):
+    with training(tmp_path, data_path):
+        words = ["--data", data_path, "--batch_size", 8, *roots(tmp_path)]
+        second = run_script("train_dcgan.py", *words)
+        assert second.returncode == 2
+        assert "another process" in one_line(second.stderr)
+
+
+def test_a_signal_saves_though_the_pictures_before_it_could_not_be_written(
+    tmp_path, data_path, capsys, monkeypatch
+):
+    once = iter([signal.SIGTERM])  # a second would not be caught
+
+    def fail(*_):
+        for number in once:
+            signal.raise_signal(number)
+        no_room()
+
+    monkeypatch.setattr(images, "save_curves", fail)
+    assert train(tmp_path, data_path, "--epochs", "9", "--save_every", "9") == 2
+    assert "curves.png" in one_line(capsys.readouterr().err)
+    assert steps_saved(tmp_path)[-1] >= 5
+
+
+def no_room():
+    raise OSError(28, "No space left on device")
+
+
+def test_a_signal_between_epochs_leaves_no_gap(tmp_path, data_path):
+    """Stopped by SIGTERM again and again, a run has all that an untouched one has."""
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 8, "--deterministic"]
+    assert run_script("train_dcgan.py", *words, *roots(tmp_path / "one")).returncode == 0
+    stops = 0
+    while True:
+        command = [sys.executable, REPOSITORY / "train_dcgan.py", *words, *roots(tmp_path / "two")]
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+        while not (line := process.stdout.readline()).startswith("epoch "):
+            assert line or process.poll() is not None
+            if not line:
+                break
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode in (0, 143)
+        if process.returncode == 0:
+            break
+        stops += 1
+    assert stops > 2
+    histories = [read_history(tmp_path / name, "digits") for name in ("one", "two")]
+    assert without_clock(histories[0]) == without_clock(histories[1])
+    one, two = (tmp_path / name / "samples" / "digits" for name in ("one", "two"))
+    for path in one.glob("*.png"):
+        assert path.read_bytes() == (two / path.name).read_bytes()
+    best = "checkpoints/digits/generator-best.npz"
+    assert (tmp_path / "one" / best).read_bytes() == (tmp_path / "two" / best).read_bytes()
+
+
+@contextlib.contextmanager
+def small_disk(path, megabytes, *, read_only=False):
+    """A file system of its own at `path`; skips the test where none can be mounted."""
+    path.mkdir()
+    options = f"size={megabytes}m" + (",ro" if read_only else "")
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_too_little_room_is_noticed_before_the_first_step(tmp_path, data_path, capsys):
+    with small_disk(tmp_path / "disk", 60) as disk:
+        assert train(disk, data_path, "--epochs", "1") == 2
+        assert "make room" in one_line(capsys.readouterr().err)
+
+
+def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(tmp_path, data_path, capsys):
+    with small_disk(tmp_path / "disk", 260) as disk:
+        assert train(disk, data_path, "--epochs", "1") == 0
+        filler = disk / "filler"
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as file:
+            while True:
+                file.write(b"0")  # to the last byte
+        before = state_paths(disk)
+        capsys.readouterr()
+        free = shutil.disk_usage
+        shutil.disk_usage = lambda _: free("/")  # it filled up after the check
+        try:
+            assert train(disk, data_path, "--epochs", "2") == 2
+        finally:
+            shutil.disk_usage = free
+        assert "make room" in one_line(capsys.readouterr().err)
+        assert all(files.is_whole(path) for path in before)
+        filler.unlink()
+        assert train(disk, data_path, "--epochs", "2") == 0
+        assert "resumed after epoch 1" in capsys.readouterr().out
+
+
+def test_a_read_only_disk_is_refused(tmp_path, data_path, capsys):
+    with small_disk(tmp_path / "disk", 10, read_only=True) as disk:
+        assert train(disk, data_path, "--epochs", "1") == 2
+        assert "cannot be written" in one_line(capsys.readouterr().err)
+
+
+def test_read_only_samples_are_refused_before_the_first_step(tmp_path, data_path, capsys):
+    with small_disk(tmp_path / "samples", 10, read_only=True):
+        assert train(tmp_path, data_path, "--epochs", "1") == 2
+        assert "samples" in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.glob("checkpoints/small/state-*"))
+
+
+def test_a_folder_removed_during_training_stops_the_run(tmp_path, data_path):
+    with training(tmp_path, data_path) as process:
+        shutil.rmtree(tmp_path / "checkpoints" / "digits")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "cannot be written" in one_line(err)
+
+
+def test_memory_and_descriptors_stay_flat(tmp_path, digits):
+    np.savez(tmp_path / "few.npz", x_train=digits[:8])
+    with training(
+        tmp_path, tmp_path / "few.npz", "--batch_size", 8, "--evaluate_every", 0
+    ) as process:
+
+        def held_after(epoch):
+            while not process.stdout.readline().startswith(f"epoch {epoch}/"):
+                assert process.poll() is None
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            return pages * resource.getpagesize() >> 20, len(os.listdir(f"/proc/{process.pid}/fd"))
+
+        megabytes, descriptors = held_after(10)
+        later_megabytes, later_descriptors = held_after(60)
+    assert later_megabytes - megabytes < 100  # of 50 MB a state, if one were kept each epoch
+    assert abs(later_descriptors - descriptors) <= 2
