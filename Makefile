@@ -9,7 +9,7 @@ PORT ?= 8000
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
 REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
 
-.PHONY: train digits demo test lint clean
+.PHONY: train digits demo test test-all lint clean
 
 train: .venv/ready
 	$(BIN)/python train_dcgan.py $(ARGS)
@@ -23,7 +23,11 @@ demo: .venv/ready-dev demo/node_modules/ready demo/classifier.onnx
 	$(BIN)/python export_generator.py --format onnx --output demo/generator.onnx --overwrite $(ARGS)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo $(PORT)
 
-test: .venv/ready-dev
+# The quick tests, three minutes at most.
+test: .venv/ready-test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: .venv/ready-dev
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/ready-dev
@@ -41,7 +45,11 @@ lint: .venv/ready-dev
 	$(BIN)/python -m pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt .venv/ready
+.venv/ready-test: requirements-test.txt .venv/ready
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+.venv/ready-dev: requirements-dev.txt .venv/ready-test
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -4,22 +4,23 @@ import json
 import os
 import shutil
 
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads get in TensorFlow's way
+
 import numpy as np
 import pytest
 
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
-
-from startup import importing_tensorflow  # noqa: E402
+from startup import importing_tensorflow
 
 with importing_tensorflow():
     import tensorflow  # noqa: F401
 
-import data  # noqa: E402
-import training.gan  # noqa: E402
-from config import MNIST  # noqa: E402
-from evaluation.classifier import DigitClassifier  # noqa: E402
-from helpers import train  # noqa: E402
-from training.gan import DCGAN  # noqa: E402
+import data
+import training.gan
+from config import MNIST
+from evaluation.classifier import DigitClassifier
+from helpers import train
+from training.gan import DCGAN
 
 deselected = []
 

@@ -70,11 +70,11 @@ def test_saving_comes_every_so_many_epochs(run):
 
 
 def test_saving_comes_every_so_many_minutes(run, monkeypatch):
-    now = 1000.0
-    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: now)
+    clock = [1000.0]
+    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: clock[0])
     keeper = Checkpointer(run, OneLayer(), 10)
     keeper.interval = "10m"
-    for now, due in ((1599.0, False), (1600.0, True)):
+    for clock[0], due in ((1599.0, False), (1600.0, True)):
         assert keeper.is_due() == keeper.is_due(7) == due
     keeper.copy(Progress())
     assert not keeper.is_due()

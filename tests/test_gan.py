@@ -114,7 +114,7 @@ def test_a_step_returns_its_metrics(gan):
     metrics = take_steps(gan, 3)
     assert metrics.shape == (3, len(METRICS)) and metrics.dtype == np.float32
     assert gan.steps_done == 3
-    assert (metrics[:, :2] > 0).all() and (0 < metrics[:, 2:]).all() and (metrics[:, 2:] < 1).all()
+    assert (metrics[:, :2] > 0).all() and (metrics[:, 2:] > 0).all() and (metrics[:, 2:] < 1).all()
     assert len(np.unique(metrics[:, 0])) == 3
 
 
@@ -197,9 +197,7 @@ def test_the_average_is_its_formula(gan):
     before = gan.generator_ema.get_weights()
     take_steps(gan, 1)
     decay = min(SETTINGS.ema_decay, 2 / 11)
-    for old, ema, new in zip(
-        before, gan.generator_ema.get_weights(), gan.generator.get_weights()
-    ):
+    for old, ema, new in zip(before, gan.generator_ema.get_weights(), gan.generator.get_weights()):
         np.testing.assert_allclose(ema, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7)
 
 

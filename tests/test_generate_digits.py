@@ -81,6 +81,12 @@ def test_there_may_be_no_best_generator(small_run, capsys):
     assert "--evaluate_every" in one_line(capsys.readouterr().err)
 
 
+def test_an_unknown_run_is_refused(small_run, tmp_path, capsys):
+    assert draw(small_run, "--run", "nobody", "--output", tmp_path / "a.png") == 2
+    assert "nobody: no generator here" in one_line(capsys.readouterr().err)
+    assert not [*tmp_path.iterdir()]
+
+
 def damage(path, kind):
     """Damage a snapshot in some way."""
     arrays = dict(np.load(path))
@@ -211,7 +217,6 @@ def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
 
 
 BAD = {
-    "an unknown run": ["--run", "nobody"],
     "no digits at all": ["--num_samples", 0],
     "a letter": ["--text", "20a6"],
     "two digits": ["--digit", 10],

