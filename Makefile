@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ARGS =
+# Of the page: HOST=0.0.0.0 to serve it out of a container. Not from the environment, where conda
+# and some shells have a HOST of their own.
+HOST = 127.0.0.1
 PORT ?= 8000
 # The NVIDIA driver leaves these on Linux and on Windows' WSL.
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
@@ -18,10 +21,9 @@ digits: .venv/ready
 	$(BIN)/python generate_digits.py --num_samples 10 $(ARGS)
 
 demo: .venv/ready-dev demo/node_modules/ready demo/classifier.onnx
-	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
-		{ echo "Port $(PORT) is taken; try: make demo PORT=8001" >&2; exit 2; }
+	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --check
 	$(BIN)/python export_generator.py --format onnx --output demo/generator.onnx --overwrite $(ARGS)
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo $(PORT)
+	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)'
 
 # The quick tests, three minutes at most.
 test: .venv/ready-test

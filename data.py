@@ -1,122 +1,173 @@
-"""MNIST in, pixels to and from [-1, 1], and which image is in which batch.
+"""MNIST in, pixels to and from [-1, 1], and which image is in which batch."""
 
-Files are read without trust: nothing in them is ever executed.
-"""
-
-import gzip
 import hashlib
-import lzma
 import math
-import struct
-import tokenize
-import zipfile
-import zlib
+import re
 from pathlib import Path
 
 import numpy as np
 
 from cli import UserError
+from readers import read_arrays, read_npz, read_pictures
 
 IMAGE_SIZE = 28
-LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
-IDX_BYTES = 0x800  # begins an IDX file of bytes, plus its number of dimensions
-IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte", "*-train-images-idx3-ubyte")
-
-# What NumPy and the readers below it raise on a file that is not what it claims to be.
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
-UNREADABLE += (OverflowError, TypeError, tokenize.TokenError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# digest() of MNIST's training images.
+MNIST_DIGEST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
+# The parts of a labelled set: their names in an .npz, and what begins the names of IDX files.
+PARTS = {
+    "x_train": "train-images",
+    "y_train": "train-labels",
+    "x_test": "(t10k|test)-images",
+    "y_test": "(t10k|test)-labels",
+}
+TRAINING_NAMES = ("x_train", "train_images", "images")  # the first that is there
+WANTED = "uint8 (N, 28, 28), (N, 784) or (N, 28, 28, 1)"
 
 
 def load_images(path):
     """Training images as uint8 (N, 28, 28), 0 black to 255 white.
 
-    `path` is an .npz that holds them as `x_train`, an IDX file, or a folder with the original IDX
-    file of training images; IDX may be gzipped. Raises UserError when it is none of these.
+    `path` is an .npz, .npy or IDX file, packed or not, or a folder with the IDX file of training
+    images or with a PNG an image. Raises UserError when it is none of these, or when it does not
+    say which of its arrays is meant.
+    """
+    return load_any_images(path, *TRAINING_NAMES)
+
+
+def load_any_images(path, *preferred):
+    """Images as load_images has them; of several arrays the first of the `preferred` names."""
+    path = Path(path)
+    if path.is_dir():
+        pictures = list_pictures(path)
+        if not pictures or find_idx(path, "x_train"):
+            path = require_idx(path, "x_train")
+        else:
+            return read_pictures(pictures, IMAGE_SIZE)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; give an .npz, an .npy, an IDX file, or a folder with one or "
+            "with PNGs"
+        )
+    arrays = read_arrays(path)
+    where, array = choose_images(path, arrays, preferred)
+    return to_images(where, array)
+
+
+def load_parts(path, *names):
+    """Arrays of a labelled set by name (PARTS): of an .npz, or of a folder with its IDX files.
+
+    Images are uint8 (N, 28, 28). Raises UserError when one is missing.
     """
     path = Path(path)
     if path.is_dir():
-        path = find_idx(path)
-    if not path.is_file():
-        takes = "--data takes an .npz, an IDX file, or a folder with one"
-        raise UserError(f"{path}: no such file; {takes}")
-    is_npz = path.suffix == ".npz" or zipfile.is_zipfile(path)
-    images = read_npz(path, "x_train")["x_train"] if is_npz else read_idx(path)
-    check_images(path, images)
-    return images
+        files = {name: require_idx(path, name) for name in names}
+        arrays = {name: read_arrays(file).popitem()[1] for name, file in files.items()}
+    else:
+        arrays, files = read_npz(path, *names), {name: f"{path}: {name}" for name in names}
+    return {
+        name: to_images(files[name], array) if name.startswith("x_") else array
+        for name, array in arrays.items()
+    }
 
 
-def check_images(path, images):
-    """Raise UserError unless these are uint8 (N, 28, 28) with N at least 1."""
-    if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
-        raise UserError(
-            f"{path}: its images are {images.dtype} {images.shape}; they must be uint8 (N, 28, 28)"
-        )
-    if not len(images):
-        raise UserError(f"{path}: holds no images; give a set with at least one batch")
+def list_pictures(folder):
+    """The PNGs in a folder, or in its folders 0 to 9, by name."""
+    pictures = sorted(folder.glob("*.png")) or sorted(folder.glob("[0-9]/*.png"))
+    return [path for path in pictures if not path.name.startswith(".")]
 
 
-def find_idx(folder):
-    """The IDX file with the training images in `folder`, plain before gzipped."""
-    for name in IDX_NAMES:
-        for pattern in (name, name + ".gz"):
-            found = sorted(folder.glob(pattern))
-            if len(found) > 1:
-                raise UserError(f"{folder}: holds several training sets; name one: {found[0]}")
-            if found:
-                return found[0]
-    raise UserError(f"{folder}: holds no {IDX_NAMES[0]} or {IDX_NAMES[0]}.gz")
+def find_idx(folder, part):
+    """The IDX file of one of the PARTS in a folder, plain before packed, or None.
 
-
-def read_idx(path):
-    """Images of an IDX file (big-endian 0x00000803, N, rows, columns; then the bytes), or .gz."""
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            magic, *shape = struct.unpack(">4I", file.read(16))
-            if magic != IDX_BYTES + 3:
-                raise ValueError("its header is not that of images")
-            if math.prod(shape) > LARGEST_ARCHIVE:
-                raise ValueError(f"it claims to hold {math.prod(shape) >> 30} GiB")
-            pixels = file.read(math.prod(shape))
-            if len(pixels) != math.prod(shape) or file.read(1):
-                raise ValueError("its length is not what its header says; fetch it again")
-    except (*UNREADABLE, struct.error) as error:
-        raise unreadable(path, "an IDX file", error) from error
-    return np.frombuffer(pixels, np.uint8).reshape(shape)
-
-
-def idx_header(shape):
-    """What stands before the bytes of an IDX file of this shape."""
-    return struct.pack(f">{1 + len(shape)}I", IDX_BYTES + len(shape), *shape)
-
-
-def unreadable(path, kind, error):
-    """The UserError for a file that is not what its reader expects."""
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return UserError(f"{path}: cannot be read as {kind} ({reason})")
-
-
-def read_npz(path, *names):
-    """Arrays of an .npz by name: those named, or all. Nothing in it is ever executed.
-
-    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
+    Raises UserError when there are several, as of EMNIST.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
-                raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
-        with np.load(path, allow_pickle=False) as archive:
-            for name in names:
-                if name not in archive:
-                    held = ", ".join(archive) or "none"
-                    raise UserError(f"{path}: holds no array {name!r}; it has: {held}")
-            arrays = {name: archive[name] for name in names or archive}
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):
-                    raise ValueError(f"{name} is not an array")
-            return arrays
-    except UNREADABLE as error:
-        raise unreadable(path, "an .npz archive", error) from error
+    kind = "idx1" if part.startswith("y_") else "idx3"
+    found = {}
+    for file in sorted(folder.iterdir(), key=lambda file: (len(file.name), file.name)):
+        name = rf"(.+-)?({PARTS[part]}[-.]{kind}-ubyte)(\.(gz|xz|bz2|zip))?"
+        match = re.fullmatch(name, file.name)
+        if match and file.is_file():
+            found.setdefault(match[1], file)
+    if len(found) > 1 and None not in found:
+        first = min(found.values())
+        raise UserError(f"{folder}: holds several sets of {part}; name one: {first}")
+    return found.get(None) or next(iter(found.values()), None)
+
+
+def require_idx(folder, part):
+    """The IDX file of one of the PARTS in a folder; raises UserError when it is not there."""
+    file = find_idx(folder, part)
+    if file is None:
+        held = sorted(path.name for path in folder.iterdir())
+        some = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
+        name = PARTS[part].replace("(t10k|test)", "t10k")
+        kind = "idx1" if part.startswith("y_") else "idx3"
+        raise UserError(
+            f"{folder}: holds no {name}-{kind}-ubyte, packed or not; it has: {some or 'nothing'}"
+        )
+    return file
+
+
+def choose_images(path, arrays, preferred):
+    """Where the one array of images is, in words, and the array; it is raised if there are more."""
+    fitting = [name for name, array in arrays.items() if to_28x28(array) is not None]
+    named = [name for name in preferred if name in arrays]
+    chosen = (named or fitting)[:1] if named or len(fitting) == 1 else []
+    if chosen:
+        return f"{path}: {chosen[0]}".removesuffix(": "), arrays[chosen[0]]
+    held = ", ".join(f"{name or 'one array'} {outline(array)}" for name, array in arrays.items())
+    which = "several arrays of images" if fitting else f"no images, such as {WANTED}"
+    mend = "; save the one that is meant alone, as images" if fitting else ""
+    raise UserError(f"{path}: holds {which}; it has: {held[:300] or 'nothing'}{mend}")
+
+
+def outline(array):
+    """Type and shape of an array, in words."""
+    return f"{array.dtype} {array.shape}"
+
+
+def to_28x28(array):
+    """An array as (N, 28, 28) if its shape is that of images, flat or with a channel; or None."""
+    square = (IMAGE_SIZE, IMAGE_SIZE)
+    shape = array.shape
+    if shape == square:
+        return array[None]
+    if shape[1:] in (square, (*square, 1), (1, *square), (math.prod(square),)):
+        return array.reshape(-1, *square)
+    if shape[1:] == (*square, 3) and (array == array[..., :1]).all():  # grey, saved as colour
+        return array[..., 0]
+    return None
+
+
+def to_images(where, array):
+    """An array of images as uint8 (N, 28, 28), 0 to 255, where it is plain how; or UserError.
+
+    Whole numbers up to 255 of any type are taken as they are; numbers in [0, 1] and in [-1, 1] if
+    they are 256 grey levels scaled to that.
+    """
+    images = to_28x28(array)
+    if images is None:
+        raise UserError(f"{where}: is {outline(array)}; wanted are images, {WANTED}")
+    if not images.size:
+        raise UserError(f"{where}: holds no images; give a set with at least one batch")
+    if images.dtype == np.uint8 and images.max() != 1:
+        return images
+    if images.dtype == bool:
+        return images * np.uint8(255)
+    found = "no numbers"
+    if images.dtype.kind in "iuf":
+        low, high = images.min(), images.max()
+        found = f"numbers from {low:.4g} to {high:.4g}"
+        scaled = images.astype(np.float32)
+        if images.dtype.kind == "f" and low == -1 and high <= 1:
+            scaled = (scaled + 1) * 127.5
+        elif images.dtype.kind == "f" and low >= 0 and high <= 1:
+            scaled = scaled * 255
+        levels = np.rint(scaled)
+        fits = levels.min() >= 0 and 1 < levels.max() <= 255  # neither NaN nor infinity does
+        if fits and np.abs(scaled - levels).max() < 0.1:
+            return levels.astype(np.uint8)
+    raise UserError(f"{where}: is {outline(array)}, {found}; wanted is uint8, 0 black to 255 white")
 
 
 def digest(images):

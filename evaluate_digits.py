@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 
 import data
-from cli import UserError, run_command
 from config import EvaluateSettings
 from evaluation import metrics
 from startup import importing_tensorflow
@@ -44,9 +46,11 @@ class ImageSet(NamedTuple):
 
     name: str
     source: dict  # where they came from, for the JSON
-    pixels: np.ndarray  # uint8 (N, 28, 28)
+    pixels: np.ndarray  # uint8 (N, 28, 28), all that were drawn
     json: Path  # where the scores go
     pictures: str  # where the pictures go: the beginning of their paths
+    folder: Path | None = None  # of the run that drew them
+    accepted: np.ndarray | None = None  # those that generate_digits.py keeps, where it rejects
 
 
 def main(argv=None):
@@ -58,10 +62,12 @@ def evaluate(settings):
     """Score a run, several runs or an .npz of images, whichever the settings name."""
     if sum(map(bool, (settings.run, settings.runs, settings.images))) > 1:
         raise UserError("give one of --run, --runs and --images")
-    real = data.read_npz(settings.data, "x_train", "x_test")
+    check_output(settings)
+    real = data.load_parts(settings.data, "x_train", "x_test")
     for name, pixels in real.items():
         check_images(f"{settings.data}: {name}", pixels)
-    image_sets = [load_images(Path(settings.images))] if settings.images else []
+    image_sets = [load_images(settings)] if settings.images else []
+    images.new_figure()  # now, lest it fails after minutes
     with importing_tensorflow():
         from evaluation import scores
         from evaluation.classifier import DigitClassifier
@@ -69,26 +75,28 @@ def evaluate(settings):
         classifier = DigitClassifier()
     if not image_sets:
         names = settings.runs or [settings.run]
-        image_sets = [draw_images(dataclasses.replace(settings, run=name)) for name in names]
+        image_sets = [
+            draw_images(dataclasses.replace(settings, run=name), classifier) for name in names
+        ]
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
     print("Computing the features of the real images", flush=True)
     training, test = map(classifier.predict, real.values())
     columns = {}
     baseline = scores.real_baseline(len(image_sets[0].pixels), training, test)
     for image_set in image_sets:
-        print(f"Scoring {len(image_set.pixels):,} images of {image_set.name}", flush=True)
+        num = len(image_set.pixels)
+        print(f"Scoring {num:,} images of {image_set.name}", flush=True)
         predictions = classifier.predict(image_set.pixels)
         found, densities = scores.score(predictions, training, test)
-        report = image_set.source | {
-            "num_samples": len(image_set.pixels),
-            "classifier": classifier.sha256,
-            "scores": found,
-            "real_data": baseline,
-        }
+        report = {"num_samples": num, "classifier": classifier.sha256, "scores": found}
+        columns[image_set.name] = found
+        if image_set.accepted is not None:
+            accepted, _ = scores.score(classifier.predict(image_set.accepted), training, test)
+            report["accepted_scores"] = columns[f"{image_set.name[-8:]} accepted"] = accepted
+        report = image_set.source | report | {"real_data": baseline}
         with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
         write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
-        columns[image_set.name] = found
     print(make_table(columns | {"real images": baseline}))
     for image_set in image_sets:
         print(f"Wrote {image_set.json} and {image_set.pictures}*.png")
@@ -96,44 +104,76 @@ def evaluate(settings):
 
 def check_images(where, pixels):
     """Raise UserError unless these are images, and enough of them, that can be scored."""
-    data.check_images(where, pixels)
     metrics.require(len(pixels), metrics.FEWEST, f"{where}: a score")
     if (pixels == pixels[0]).all() or (pixels == pixels[:, :1, :1]).all():
         raise UserError(f"{where}: all images are blank or the same; give images of digits")
 
 
-def load_images(path):
-    """The images of an .npz, an ImageSet; raises UserError when they cannot be scored."""
-    pixels = data.read_npz(path, "images")["images"]
-    check_images(path, pixels)
-    files.check_writable(path.parent)
-    json, pictures = path.with_suffix(".scores.json"), f"{path.with_suffix('')}."
-    return ImageSet(path.stem, {"images": str(path)}, pixels, json, pictures)
+def load_images(settings):
+    """The images of --images, an ImageSet; raises UserError when they cannot be scored."""
+    path = Path(settings.images)
+    if path.name in ("", ".."):  # of a folder that is named by where it is
+        path = path.resolve()
+    pixels = data.load_any_images(settings.images, "images")
+    check_images(settings.images, pixels)
+    paths = output_paths(settings, path.with_suffix(".scores.json"), f"{path.with_suffix('')}.")
+    return ImageSet(path.stem, {"images": settings.images}, pixels, *paths)
 
 
-def draw_images(settings):
+def check_output(settings):
+    """Raise UserError unless --output, where it is given, can be the one file of scores."""
+    path = Path(settings.output)
+    if settings.output and (path.suffix != ".json" or not path.parent.is_dir()):
+        raise UserError(f"--output {path}: must be a .json file in a folder that is there")
+    if settings.output and len(settings.runs) > 1:
+        raise UserError("--output is one file; score --runs without it, or one run at a time")
+
+
+def output_paths(settings, json, pictures):
+    """Where scores go, and what their pictures' paths begin with; as --output says, or as given.
+
+    Nothing is written into what ships unless --output asks for it: it goes to the working folder.
+    """
+    if settings.output or runs.ships(json) or runs.ships(pictures):
+        json = Path(settings.output or f"{json.parent.name}-{json.name}")
+        pictures = f"{json.with_suffix('')}-"
+    for path in (json, Path(pictures)):
+        files.check_writable(path.parent, "--output")
+    return json, pictures
+
+
+def draw_images(settings, classifier):
     """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
+    from sampling import acceptance
+    from sampling.rejection import RejectionSampler
     from sampling.sampler import Sampler
     from storage.weights import load_generator
 
     folder, which = runs.find_run(settings), settings.generator
-    pictures = Path(settings.samples_dir) / folder.name
-    for path in (folder, pictures):
-        files.check_writable(path)
-    arrays, snapshot = runs.load_snapshot(folder, which)
-    sampler = Sampler(load_generator(arrays, snapshot))
-    print(f"Drawing {settings.num_samples:,} images, seed {settings.seed}, with {snapshot}")
-    pixels = np.concatenate([*sampler.sample(settings.num_samples, settings.seed)])
-    check_images(snapshot, pixels)
-    source = {"run": folder.name, "generator": snapshot, "seed": settings.seed}
     start = "scores" if which == "latest" else f"scores-{which}"
-    return ImageSet(folder.name, source, pixels, folder / f"{start}.json", f"{pictures}/{start}-")
+    pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
+    paths = output_paths(settings, folder / f"{start}.json", pictures)
+    arrays, snapshot = runs.load_snapshot(folder, which)
+    sampler, seed = Sampler(load_generator(arrays, snapshot)), settings.seed
+    print(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}", flush=True)
+    pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
+    check_images(snapshot, pixels)
+    source, accepted = {"run": folder.name, "generator": snapshot, "seed": seed}, None
+    if not acceptance.reason_for_raw(folder):
+        calibration = acceptance.load_or_calibrate(folder, which, sampler, classifier)
+        draws = RejectionSampler(sampler, classifier, calibration, seed)
+        blocks = [*draws.take(settings.num_samples)]
+        accepted = np.concatenate([block.images for block in blocks])
+        rate = settings.num_samples / (int(blocks[-1].index[-1]) + 1)
+        source["acceptance_rate"] = round(rate, 4)
+        print(f"Acceptance rate: {rate:.1%}")
+    return ImageSet(folder.name, source, pixels, *paths, folder, accepted)
 
 
 def warn_of_other_images(settings, image_sets, digest):
     """Warn of runs trained on other images than those, named by `digest`, of the comparison."""
     for image_set in image_sets:
-        folder = image_set.json.parent
+        folder = image_set.folder or image_set.json.parent
         known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
         if known and runs.load_settings(folder)["run"].get("images") != digest:
             print(

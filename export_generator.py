@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 from config import ExportSettings
 from startup import importing_tensorflow
 from storage import exports, files, runs
@@ -36,7 +38,8 @@ def output_path(settings, folder):
     """Where to write; raises UserError when nothing can be written there, or something is."""
     is_folder = settings.format == "saved_model"
     suffix = exports.FORMATS[settings.format].suffix
-    default = folder / Path(runs.SNAPSHOTS[settings.generator]).with_suffix(suffix)
+    snapshot = Path(runs.SNAPSHOTS[settings.generator])
+    default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if path.suffix != suffix and not is_folder:
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")

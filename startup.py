@@ -1,50 +1,129 @@
 """Loading TensorFlow, which takes seconds: quietly, and only once the settings are known good."""
 
 import contextlib
+import faulthandler
 import os
+import subprocess
+import sys
 import tempfile
 
 from cli import UserError
 
+# Run by a small process beside ours, which alone outlives a crash of ours: it holds back the lines
+# that it reads, passes everything on from the first fatal one (glog's F), and the rest at the end.
+HOLD_BACK = r"""
+import re, sys
+held, fatal = [], False
+for line in sys.stdin.buffer:
+    held.append(line)
+    if fatal or re.match(rb"F\d{4} |[-\d]+ [:.\d]+: F ", line):
+        fatal = True
+        sys.stderr.buffer.write(b"".join(held))
+        sys.stderr.buffer.flush()
+        held.clear()
+sys.stderr.buffer.write(b"".join(held))
+"""
+
 
 @contextlib.contextmanager
 def importing_tensorflow(use_gpu=False):
-    """Hide what TensorFlow's native code prints while it loads, unless loading fails.
+    """Load TensorFlow and hide what its native code prints meanwhile, unless loading fails.
 
-    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, the GPUs are left to others. oneDNN is
+    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, GPUs stay unused. oneDNN is
     switched on, which TensorFlow otherwise leaves off on processors without AVX-512: a training
-    step there takes 1.3 to 1.5 times as long without.
+    step there takes 1.3 to 1.5 times as long without. Raises UserError when TensorFlow or Keras
+    cannot be loaded.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with hidden_messages():
-        yield
+        load_keras()
         if not use_gpu:
             leave_gpus()
+        yield
+
+
+def load_keras():
+    """Load TensorFlow, and Keras with the settings that this code is written for.
+
+    A person's own settings (keras.json in ~/.keras or KERAS_HOME, KERAS_BACKEND and the like) are
+    hidden from Keras while it loads; they may be broken as well as different.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError:  # there is none, and TensorFlow asks for its name, if for nothing else
+        tempfile.tempdir = os.curdir
+    own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    try:
+        import keras
+        import tensorflow  # noqa: F401
+    except Exception as error:  # its libraries fail in many ways where their versions differ
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"TensorFlow or Keras cannot be loaded ({type(error).__name__}: {reason}); "
+            f"{sys.executable} -m pip install -r requirements.txt"
+        ) from error
+    finally:
+        del os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"]
+        os.environ |= own
+    if keras.config.backend() != "tensorflow":  # loaded before us, in a notebook
+        raise UserError(
+            f"Keras is already in use here with the backend {keras.config.backend()}; restart "
+            "Python (in a notebook, its kernel) and run this first, or set KERAS_BACKEND=tensorflow"
+        )
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_dtype_policy("float32")
 
 
 @contextlib.contextmanager
 def hidden_messages():
     """Hold back what native code writes to standard error; show it if an error ends the block.
 
-    TF_CPP_MIN_LOG_LEVEL below 3 has it shown as it comes.
+    It is shown as well if the process crashes, with the place where it did. TF_CPP_MIN_LOG_LEVEL
+    below 3 has it shown as it comes.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+    keeper = None
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+        keeper = start_keeper()
+    if keeper is None:
         yield
         return
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except UserError:
-            raise
-        except BaseException:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    os.dup2(keeper.stdin.fileno(), 2)
+    keeper.stdin.close()
+    is_shown, traces_crashes = False, not faulthandler.is_enabled()
+    if traces_crashes:
+        faulthandler.enable(2)
+    try:
+        yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        is_shown = True
+        raise
+    finally:
+        if traces_crashes:
+            faulthandler.disable()
+        if not is_shown:
+            keeper.kill()
+        os.dup2(stderr, 2)  # which ends what the keeper reads
+        os.close(stderr)
+        keeper.wait()
+
+
+def start_keeper():
+    """A process that holds back what is written to its stdin, or None where there can be none."""
+    try:
+        os.fstat(2)
+        command = [sys.executable, "-I", "-S", "-c", HOLD_BACK]
+        # In a session of its own, so that Ctrl-C reaches only us.
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+    except (OSError, TypeError, ValueError):
+        return None
 
 
 def leave_gpus():

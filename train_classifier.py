@@ -4,10 +4,12 @@ import io
 import sys
 from pathlib import Path
 
+from cli import UserError, run_command  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 
 import data
-from cli import UserError, run_command
 from config import ClassifierSettings
 from evaluation import metrics
 from startup import importing_tensorflow
@@ -68,10 +70,9 @@ def train(settings):
 
 def load_labelled(path):
     """Training and test digits: images in [-1, 1], float32 (N, 28, 28, 1), and labels (N,)."""
-    arrays = data.read_npz(path, "x_train", "y_train", "x_test", "y_test")
+    arrays = data.load_parts(path, "x_train", "y_train", "x_test", "y_test")
     for part in ("train", "test"):
         pixels, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        data.check_images(f"{path}: x_{part}", pixels)
         is_fit = labels.shape == pixels.shape[:1] and labels.dtype.kind in "iu"
         if not is_fit or labels.min() < 0 or labels.max() > 9:
             raise UserError(f"{path}: y_{part} must be a label from 0 to 9 for each image")

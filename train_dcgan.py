@@ -8,18 +8,22 @@ import sys
 import time
 from pathlib import Path
 
+from cli import UserError, run_command, say  # first: it explains what is not installed
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
-from cli import UserError, run_command
 from config import TrainSettings
 from startup import importing_tensorflow
+from storage import locks
 from storage.runs import Run
 from training import cluster
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
+from training.report import print_report
 from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
@@ -33,48 +37,56 @@ def main(argv=None):
 
 def train(settings):
     """Train, or resume, the run that the settings name; return the exit status."""
+    if settings.report:
+        return print_report(settings)
+    locks.check_system()
     images = load_images(settings)
-    is_chief = cluster.is_chief(settings.strategy)
+    is_chief = cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
-        from training import strategies
+        from training import precision, strategies
         from training.chief import Chief
         from training.gan import DCGAN
         from training.provenance import describe_invocation
 
-        strategy = strategies.connect(settings)
-    device, digest = strategies.describe(strategy), data.digest(images)
-    invocation = describe_invocation(settings, device, digest)
+        devices = strategies.Devices(settings)
+    settings = precision.resolve(settings, devices.strategy)
+    digest = data.digest(images)
     fixed = settings.fixed_on_resume() | {"images": digest}
+    invocation = describe_invocation(settings, devices.description, digest)
+    run = Run(settings)
     if settings.dry_run:
-        return print_plan(settings, fixed, invocation, len(images))
+        return print_plan(run, fixed, invocation, len(images))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(strategies.errors_explained(strategy))
+        stack.enter_context(strategies.errors_explained(devices.strategy))
         if is_chief:
-            run = stack.enter_context(Run(settings))
+            stack.enter_context(run)
             run.check_settings(fixed)
             run.save_settings(fixed, invocation)
             writer = stack.enter_context(BackgroundWriter())
 
-        gan = DCGAN(settings, images, strategy, strategies.use_xla(settings, strategy))
-        chief = Chief(run, gan, images, writer) if is_chief else None
-        progress = chief.checkpointer.resume() if is_chief else Progress()
-        workers = strategies.Workers(strategy)
-        workers.check_same(fixed | {"epochs": settings.epochs})
-        workers.broadcast(gan.variables().values())
+        gan = DCGAN(settings, images, devices.strategy, devices.compiled)
+        chief, progress = None, Progress()
+        if is_chief:
+            chief = Chief(run, gan, images, writer)
+            stack.callback(chief.close)
+            progress = chief.resume()
+        devices.workers.check_same(fixed | {"epochs": settings.epochs})
+        devices.workers.broadcast(gan.variables().values())
 
-        print(introduction(settings, device, len(images), gan.steps_done, is_chief), flush=True)
+        say(introduction(settings, devices.description, len(images), gan.steps_done, is_chief))
         with Interruption() as interruption:
-            trainer = Trainer(settings, gan, progress, chief, workers, interruption)
+            trainer = Trainer(settings, gan, progress, chief, devices.workers, interruption)
             stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
-            print(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
+            say(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
             return 128 + stopped_by
-        print(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
+        say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
             chief.logger.save_gif(progress.history)
-            print(f"Pictures are in {run.samples}; to draw digits:")
-            print(f"  python generate_digits.py --run {settings.run} --num_samples 10")
+            chief.calibrate(run, digest)
+            say(f"Pictures are in {run.samples}; to draw digits:")
+            say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
 
 
@@ -170,15 +182,15 @@ def load_images(settings):
     return images
 
 
-def print_plan(settings, fixed, invocation, num_images):
+def print_plan(run, fixed, invocation, num_images):
     """Print what training would do and write: --dry_run."""
-    run, steps_done = Run(settings), 0
-    if not settings.fresh:
+    steps_done = 0
+    if not run.settings.fresh:
         run.check_settings(fixed)
         steps_done = run.steps_saved()
-    print(json.dumps(invocation, indent=2))
-    print(introduction(settings, invocation["device"], num_images, steps_done, True))
-    print("Nothing was trained or written: this was a dry run.")
+    say(json.dumps(invocation, indent=2))
+    say(introduction(run.settings, invocation["device"], num_images, steps_done, True))
+    say("Nothing was trained or written: this was a dry run.")
 
 
 def introduction(settings, device, num_images, steps_done, writes):
@@ -200,7 +212,7 @@ def introduction(settings, device, num_images, steps_done, writes):
     ]
     if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
-            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to mend it: "
+            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
             "pip install -r requirements-gpu.txt"
         )
     return "\n".join(lines)
@@ -212,12 +224,11 @@ def report(record, epochs):
         return
     left = round((epochs - record.epoch) * record.seconds / 60)
     fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
-    print(
+    say(
         f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
         f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
         f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
-        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left",
-        flush=True,
+        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left"
     )
 
 

@@ -11,6 +11,7 @@ import data
 from cli import UserError
 from config import CLASSIFIER
 from models import build_classifier
+from readers import read_npz
 from storage import files
 from storage.weights import assign_all, named_variables
 
@@ -49,7 +50,7 @@ class DigitClassifier:
             raise UserError(f"{path}: is not the file that {path.name}.sha256 names; {mend}")
         self.sha256 = files.checksum_path(path).read_text().split()[0]
         classifier = build_classifier()
-        assign_all(named_variables(classifier), data.read_npz(path), path)
+        assign_all(named_variables(classifier), read_npz(path), path)
         outputs = [classifier.get_layer(name).output for name in ("features", "digit")]
         self.network = keras.Model(classifier.inputs, outputs)
 

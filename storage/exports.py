@@ -103,10 +103,12 @@ def check_packages(name):
     for package in packages:
         try:
             importlib.import_module(package)
-        except ImportError as error:
+        except Exception as error:  # protobuf's TypeError, where versions do not fit
+            reason = " ".join(str(error).split())[:200]
             wanted = " ".join(packages).replace("_", "-")
             raise UserError(
-                f"{name} needs more packages ({error}): pip install {wanted}"
+                f"{name} needs more packages, or other versions ({reason}): "
+                f"pip install --upgrade {wanted}"
             ) from error
 
 
@@ -133,7 +135,7 @@ def export(network, takes, gives, name, path):
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
             raise UserError(
-                f"{path}: not written, for it would differ from Keras by {difference:.2g}, and up "
+                f"{path}: not written: it differs from Keras by {difference:.2g}, and up "
                 f"to {kind.tolerance:.1g} is rounding; try the versions in requirements-dev.txt"
             )
     return difference

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from cli import UserError
 
+# What opening or flushing fails with where there is nothing to be had; not EIO, ENOSPC or EDQUOT.
+CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY)
+CANNOT_SYNC += (errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -25,7 +29,7 @@ def replacing(path):
             with open(partial, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             os.replace(partial, path)
             flush(path.parent)
         finally:
@@ -70,24 +74,28 @@ def checksum_path(path):
     return path.with_name(path.name + ".sha256")
 
 
+def sha256(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_whole(path):
     """Whether a file is what its checksum says."""
     try:
-        expected = checksum_path(path).read_text().split()[0]
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+        return sha256(path) == checksum_path(path).read_text().split()[0]
     except (OSError, IndexError, ValueError):
         return False
 
 
-def check_writable(folder):
-    """Make a folder, and raise UserError unless files can be written in it."""
-    make_folder(folder)
+def check_writable(folder, flag=""):
+    """Make a folder; raise UserError unless it can be written in. `flag` gives another one."""
     try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, flag) from error
 
 
 def remove_partial_files(*folders):
@@ -102,12 +110,36 @@ def remove_partial_files(*folders):
 
 
 def flush(path):
-    """Make a file's bytes, or the renames in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Make a file's bytes, or the renames in a folder, survive a power cut, if the system can."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:  # Windows opens no folder
+        if error.errno in CANNOT_SYNC:
+            return
+        raise
+    try:
+        sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync(descriptor):
+    """Have an open file or folder written to the disk itself, if its file system can do that.
+
+    Many shares (CIFS, VirtualBox, WSL) cannot for folders: then it is written when they like.
+    """
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS, whose fsync stops at the disk's cache
+        return
+    except (ImportError, AttributeError, OSError):  # nor has every disk of macOS
+        pass
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
 
 
 def make_folder(path):
@@ -118,9 +150,9 @@ def make_folder(path):
         raise unwritable(path, error) from error
 
 
-def unwritable(path, error):
-    """The UserError for a file or folder that cannot be written."""
-    mend = "give a folder that you may write to"
+def unwritable(path, error, flag=""):
+    """The UserError for a file or folder that cannot be written; `flag` gives another one."""
+    mend = "give a folder that you may write to" + (f", with {flag}" if flag else "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         mend = "make room there; what was written before is whole"
     return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")

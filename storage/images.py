@@ -8,10 +8,9 @@ import math
 
 import imageio.v3 as imageio
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from cli import UserError
+from readers import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
@@ -20,6 +19,25 @@ PANELS = (  # of the curves
     ("d_real", "d_fake"),
     ("fid",),
 )
+
+
+def new_figure(**options):
+    """matplotlib's Figure with a canvas; loaded only here, because it takes half a second.
+
+    Raises UserError when matplotlib finds no folder for its list of fonts, which it cannot do
+    without.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except OSError as error:
+        raise UserError(
+            "matplotlib finds no folder that it can write to; set MPLCONFIGDIR to one, for example "
+            "MPLCONFIGDIR=$PWD/.matplotlib"
+        ) from error
+    figure = Figure(dpi=DPI, **options)
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def grid_shape(num_images):
@@ -35,16 +53,16 @@ def grid_shape(num_images):
     return math.ceil(num_images / columns), columns
 
 
-def make_grid(digits, columns=None, ground=0):
-    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `ground`."""
+def make_grid(digits, columns=None, background=0):
+    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `background`."""
     num, height, width = digits.shape
     columns = columns or grid_shape(num)[1]
     rows = math.ceil(num / columns)
-    cells = np.full((rows * columns, height + GAP, width + GAP), ground, np.uint8)
+    cells = np.full((rows * columns, height + GAP, width + GAP), background, np.uint8)
     cells[:num, :height, :width] = digits
     cells = cells.reshape(rows, columns, height + GAP, width + GAP).swapaxes(1, 2)
     picture = cells.reshape(rows * (height + GAP), columns * (width + GAP))
-    return np.pad(picture, ((GAP, 0), (GAP, 0)), constant_values=ground)
+    return np.pad(picture, ((GAP, 0), (GAP, 0)), constant_values=background)
 
 
 def enlarge(picture, scale=0):
@@ -56,11 +74,10 @@ def enlarge(picture, scale=0):
 def add_title(picture, title):
     """A picture, uint8 (h, w), with a line of text, white on black, above it: uint8 (h + 24, w)."""
     width = picture.shape[1]
-    figure = Figure(figsize=(width / DPI, 24 / DPI), dpi=DPI, facecolor="black")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(width / DPI, 24 / DPI), facecolor="black")
     figure.text(0.5, 0.45, title, color="white", ha="center", va="center", fontsize=11)
-    canvas.draw()
-    band = np.asarray(canvas.buffer_rgba())[:24, :width, 0]
+    figure.canvas.draw()
+    band = np.asarray(figure.canvas.buffer_rgba())[:24, :width, 0]
     return np.concatenate([band, picture])
 
 
@@ -69,10 +86,9 @@ def save_png(file, picture):
     imageio.imwrite(file, picture, extension=".png")
 
 
-def load_png(path, ground=0):
-    """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `ground`."""
-    picture, opacity = np.moveaxis(imageio.imread(path, plugin="pillow", mode="LA") / 1.0, -1, 0)
-    return np.rint(ground + (picture - ground) * opacity / 255).astype(np.uint8)
+def load_png(path, background=0):
+    """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `background`."""
+    return read_picture(path, background)
 
 
 def save_gif(file, pictures, seconds=12.0):
@@ -82,7 +98,7 @@ def save_gif(file, pictures, seconds=12.0):
     imageio.imwrite(file, np.stack(pictures), extension=".gif", duration=durations, loop=0)
 
 
-def save_film(file, frames, kind, rate):
+def save_animation(file, frames, kind, rate):
     """Write pictures, uint8 (h, w), as an endless GIF or an MP4, `rate` a second."""
     if kind == "gif":
         imageio.imwrite(file, np.stack(frames), extension=".gif", duration=1000 / rate, loop=0)
@@ -93,7 +109,7 @@ def save_film(file, frames, kind, rate):
 
 
 def check_mp4():
-    """Raise UserError unless imageio's plugin for films is installed."""
+    """Raise UserError unless imageio's plugin for MP4 files is installed."""
     if importlib.util.find_spec("av") is None:
         raise UserError("an .mp4 needs PyAV: pip install 'imageio[pyav]'; a .gif needs nothing")
 
@@ -105,7 +121,7 @@ def save_curves(file, history):
     """
     epochs, is_scored = np.array(history["epoch"]), np.isfinite(history["fid"]).any()
     panels = PANELS if is_scored else PANELS[:2]
-    figure = Figure(figsize=(8, 3 * len(panels)), dpi=DPI, layout="constrained")
+    figure = new_figure(figsize=(8, 3 * len(panels)), layout="constrained")
     losses, outputs, *scores = figure.subplots(len(panels), 1, sharex=True)
     for axes, names in zip((losses, outputs, *scores), panels):
         for name in names:
@@ -127,7 +143,7 @@ def save_curves(file, history):
 
 def save_bars(file, columns, label):
     """Write a PNG of numbers side by side: `columns` maps names to sequences of one length."""
-    figure = Figure(figsize=(8, 4), dpi=DPI, layout="constrained")
+    figure = new_figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(columns)
     for place, (name, numbers) in enumerate(columns.items()):

@@ -12,7 +12,6 @@ A file that is there is whole, and a training state is used only if it is what i
 
 import csv
 import dataclasses
-import fcntl
 import io
 import itertools
 import json
@@ -25,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cli import UserError
+from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
-from data import read_npz
+from readers import read_npz
 from storage.files import (
     check_writable,
     checksum_path,
@@ -36,10 +35,11 @@ from storage.files import (
     remove_partial_files,
     replace_with_checksum,
     replacing,
-    unwritable,
 )
+from storage.locks import Lock
 
 STATES_KEPT = 3
+SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 
@@ -69,17 +69,21 @@ class Run:
 
     def __enter__(self):
         make_folder(self.folder)
-        self.lock = take_lock(self.folder / "lock")
-        # Pictures of a run without checkpoints are not those of the one that begins now.
-        if self.settings.fresh if self.is_begun() else (self.samples / "history.csv").exists():
-            self.set_aside()
-        for folder in (self.folder, self.samples):
-            check_writable(folder)
-        remove_partial_files(self.folder, self.samples)
+        self.lock = Lock(self.folder / "lock")
+        try:
+            # Pictures of a run without checkpoints are not those of the one that begins now.
+            if self.settings.fresh if self.is_begun() else (self.samples / "history.csv").exists():
+                self.set_aside()
+            for folder in (self.folder, self.samples):
+                check_writable(folder)
+            remove_partial_files(self.folder, self.samples)
+        except BaseException:
+            self.lock.release()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.lock.close()
+        self.lock.release()
 
     def is_begun(self):
         """Whether there is anything to go on from, or to draw with."""
@@ -92,13 +96,23 @@ class Run:
             olds = [folder.with_name(f"{folder.name}.old-{number}") for folder in folders]
             if not any(old.exists() for old in olds):
                 break
-        for folder, old in zip(folders, olds):
-            if folder.exists():
-                os.rename(folder, old)
-        print(f"Set the old run aside as {olds[1]}")
+        moves = [(folder, old) for folder, old in zip(folders, olds) if folder.exists()]
+        try:
+            rename_all(moves)
+        except OSError:  # some systems rename no folder with an open file in it
+            self.lock.release()
+            try:
+                rename_all(moves)
+            except OSError as error:
+                raise UserError(
+                    f"{error.filename}: cannot be set aside ({error.strerror}); close what has it "
+                    "open (TensorBoard, a file manager) or give another --run name; nothing was "
+                    "changed"
+                ) from error
+        say(f"Set the old run aside as {olds[1]}")
         make_folder(self.folder)
-        self.lock.close()
-        self.lock = take_lock(self.folder / "lock")
+        self.lock.release()
+        self.lock = Lock(self.folder / "lock")
 
     def check_settings(self, fixed):
         """Raise UserError, naming what differs, unless the run began with these settings.
@@ -110,8 +124,8 @@ class Run:
         differing = differences(load_settings(self.folder)["run"], fixed)
         if differing:
             raise UserError(
-                f"{self.folder}: was begun with other settings: {', '.join(differing)}; "
-                "give those, another --run name, or --fresh to start over"
+                f"{self.folder}: was started with other settings: {', '.join(differing)}; "
+                "use those, another --run name, or --fresh to start over"
             )
 
     def save_settings(self, fixed, invocation):
@@ -159,7 +173,7 @@ class Run:
         for path in reversed(self.states()):
             if is_whole(path):
                 for bad in damaged:
-                    print(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
+                    say(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
                     bad.rename(bad.with_name(bad.name + ".damaged"))
                 return read_npz(path)
             damaged.append(path)
@@ -184,32 +198,32 @@ class Run:
 
 
 def differences(before, now):
-    """How two dictionaries of settings differ, in words; what was not set had its default."""
+    """How two dictionaries of settings differ, in words.
+
+    A setting that a run began without, because it is newer, had its default.
+    """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
     before, now = defaults | before, defaults | now
     return [
-        f"{name} (was {before.get(name)!r}, now {now.get(name)!r})"
+        f"{name} (was {before.get(name)!r}, now {now[name]!r})"
+        if name in now
+        else f"{name} (was {before[name]!r}, which this version of the code does not know)"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
 
 
-def take_lock(path):
-    """An open, locked file, which the system unlocks when the process ends in whatever way."""
-    while True:
-        try:
-            file = open(path, "a")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-            file.close()  # it was set aside in between
-        except BlockingIOError as error:
-            raise UserError(
-                f"{path.parent}: another process is training this run; wait for it, stop it, "
-                "or give another --run name"
-            ) from error
-        except OSError as error:
-            raise unwritable(path, error) from error
+def rename_all(moves):
+    """Rename each (folder, name) or none: those done are undone when one is refused."""
+    done = []
+    try:
+        for folder, new in moves:
+            os.rename(folder, new)
+            done.append((folder, new))
+    except OSError:
+        for folder, new in reversed(done):
+            os.rename(new, folder)
+        raise
 
 
 def load_settings(folder):
@@ -219,7 +233,7 @@ def load_settings(folder):
         document = json.loads(path.read_text())
         if isinstance(document["run"], dict):
             return document
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); --fresh starts over") from error
     raise UserError(f"{path}: holds no run's settings; --fresh starts over")
 
@@ -262,4 +276,16 @@ def load_snapshot(folder, which):
         )
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
-    return arrays, f"{path}, epoch {epoch:.4g}" if epoch is not None else str(path)
+    is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
+    return arrays, f"{path}, epoch {epoch:.4g}" if is_number else str(path)
+
+
+def place_for(folder, name):
+    """Where a file about a run goes: into its folder, or beside you if the run is what ships."""
+    return Path(f"{folder.name}-{name}") if ships(folder) else folder / name
+
+
+def ships(path):
+    """Whether a path is part of what comes with the code, where only its makers write."""
+    path = Path(path).resolve()
+    return any(path.is_relative_to(REPOSITORY / folder) for folder in SHIPPED)

@@ -15,23 +15,22 @@ SCRIPTS = [
     "export_generator",
     "train_classifier",
 ]
-SETTINGS = {"config", "cli", "startup"}
-BELOW_STORAGE = {"data", "models", "layers", *SETTINGS}
+ROOMS = {"training", "sampling", "evaluation", "storage"}
+BELOW_STORAGE = {"data", "readers", "models", "layers", "config", "cli", "startup"}
 
 # What a room may import beside its own modules: a folder, or a module at the root.
-MAY_IMPORT = {
+MAY_IMPORT = {script: ROOMS | BELOW_STORAGE for script in SCRIPTS} | {
     "training": {"sampling", "evaluation", "storage", *BELOW_STORAGE},
     "sampling": {"evaluation", "storage", *BELOW_STORAGE},
     "evaluation": {"storage", *BELOW_STORAGE},
     "storage": BELOW_STORAGE,
-    "data": {"config", "cli"},
+    "data": {"readers", "config", "cli"},
+    "readers": {"config", "cli"},
     "models": {"layers", "cli"},
     "layers": {"cli"},
     "startup": {"cli"},
     "config": {"cli"},
     "cli": set(),
-} | {
-    script: {"training", "sampling", "evaluation", "storage", *BELOW_STORAGE} for script in SCRIPTS
 }
 
 

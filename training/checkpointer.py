@@ -39,7 +39,13 @@ class Checkpointer:
         progress, arrays = Progress(), self.run.load_state()
         if arrays:
             check_finite(arrays, f"{self.run.folder}: its newest checkpoint")
-            progress.load(arrays)
+            try:
+                progress.load(arrays)
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{self.run.folder}: its newest checkpoint was written by another version of "
+                    "the code, which this one cannot go on from; give another --run name"
+                ) from error
             self.gan.load_state(arrays)
             self.save_generator(arrays)  # in case it was killed before it could
         return progress

@@ -1,12 +1,16 @@
 """What one worker does beside training: it scores, draws, logs and saves, for all of them."""
 
+import contextlib
 import functools
 import sys
 
 import numpy as np
 from tqdm import tqdm
 
+import data
+from evaluation.classifier import DigitClassifier
 from evaluation.scores import TrainingScore
+from sampling import acceptance
 from sampling.sampler import Sampler
 from training.checkpointer import Checkpointer
 from training.logger import GRID_SAMPLES, Logger, find_troubles
@@ -28,6 +32,17 @@ class Chief:
         self.scorer = TrainingScore(images) if self.settings.evaluate_every else None
         self.warned = set()
 
+    def resume(self):
+        """Put the newest training state into the networks, if there is one; return the Progress."""
+        progress = self.checkpointer.resume()
+        self.logger.drop_later_logs(len(progress.history))
+        return progress
+
+    def close(self):
+        """Write what is still to be written, and close the logs."""
+        self.writer.close()
+        self.logger.close()
+
     def score(self, epoch):
         """The epoch's EpochScore, NaN unless --evaluate_every epochs have passed."""
         if not self.scorer or epoch % self.settings.evaluate_every:
@@ -43,7 +58,8 @@ class Chief:
         for name, text in find_troubles(history).items():
             if name not in self.warned:
                 self.warned.add(name)
-                tqdm.write(f"warning: {text}", file=sys.stderr)
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    tqdm.write(f"warning: {text}", file=sys.stderr)
 
     def log_and_save(self, epoch, progress, is_best):
         """Have the epoch logged, with its grid if it gets one, and saved if it is time."""
@@ -59,6 +75,12 @@ class Chief:
         if is_due:
             jobs.append(functools.partial(self.checkpointer.save, state))
         self.writer.submit(*jobs)
+
+    def calibrate(self, run, images_digest):
+        """Calibrate which digits to accept when drawing, for a run that learned MNIST."""
+        if images_digest == data.MNIST_DIGEST:
+            classifier = self.scorer.classifier if self.scorer else DigitClassifier()
+            acceptance.load_or_calibrate(run.folder, "latest", self.sampler, classifier)
 
     def save(self, progress):
         """Have the training state and the generator written."""

@@ -2,21 +2,28 @@
 
 import os
 import signal
+import threading
+
+FROM_PEOPLE = ("SIGINT", "SIGTERM", "SIGHUP")
+# Sent ahead of a time limit, by Slurm's --signal and the like; machines may send them twice.
+FROM_SCHEDULERS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")
 
 
 class Interruption:
-    """Notes the first Ctrl-C, SIGTERM or SIGHUP, to be obeyed between steps; a second ends at once.
+    """Notes the first signal that asks to stop, to be obeyed between steps; a second ends at once.
 
-    SIGHUP says that the terminal has closed; `nohup` has it ignored.
+    SIGHUP says that the terminal has closed; `nohup` has it ignored. What a system lacks (Windows
+    most of them), or what is ignored from the start, is left alone.
     """
 
     number = 0
 
     def __enter__(self):
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
-        self.previous = {number: signal.signal(number, self.note) for number in numbers}
+        known = [getattr(signal, name, None) for name in (*FROM_PEOPLE, *FROM_SCHEDULERS)]
+        wanted = [each for each in known if each and signal.getsignal(each) != signal.SIG_IGN]
+        if threading.current_thread() is not threading.main_thread():
+            wanted = []  # Python gives signals to the main thread alone
+        self.previous = {number: signal.signal(number, self.note) for number in wanted}
         return self
 
     def __exit__(self, *_):
@@ -26,8 +33,9 @@ class Interruption:
     def note(self, number, _):
         self.number = number
         for each in self.previous:
-            signal.signal(each, signal.SIG_DFL)
-        if number == signal.SIGHUP:
+            from_scheduler = signal.Signals(each).name in FROM_SCHEDULERS
+            signal.signal(each, signal.SIG_IGN if from_scheduler else signal.SIG_DFL)
+        if signal.Signals(number).name == "SIGHUP":
             signal.signal(number, signal.SIG_IGN)  # it can come twice, from kernel and shell
             for stream in (1, 2):  # a write to a terminal that has gone would fail
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

@@ -34,6 +34,17 @@ class Logger:
         if self.logs:
             log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
 
+    def drop_later_logs(self, epoch):
+        """Take from TensorBoard's logs what was logged after this epoch, which will come again."""
+        if self.logs:
+            for path in sorted((self.run.samples / "logs").glob("events.out.tfevents.*")):
+                drop_later_events(path, epoch)
+
+    def close(self):
+        """Close the logs: some systems rename no folder with an open file in it."""
+        if self.logs:
+            self.logs.close()
+
     def grid_path(self, epoch):
         """Where the grid of an epoch is."""
         return self.run.samples / f"epoch-{epoch:04d}.png"
@@ -59,13 +70,13 @@ def find_troubles(history):
     if len(history) >= 3 and min(d_real) > 0.95 and max(d_fake) < 0.05:
         troubles["discriminator"] = (
             "the discriminator has won: for three epochs it was sure of every image, so the "
-            "generator learns little; try another --run with more --dropout or another --seed"
+            "generator learns little; start another --run with more --dropout or another --seed"
         )
     if len(rarest) >= 2 and max(rarest[-2:]) < 0.1:
         troubles["mode collapse"] = (
             "digits have vanished: one of the ten is drawn less than a tenth as often as it should "
             "be (rarest_digit in the history); the best generator so far is kept; if none "
-            "returns, try another --run with another --seed or a lower --learning_rate"
+            "returns, start another --run with another --seed or a lower --learning_rate"
         )
     if len(fids) > 4 and min(fids[-4:]) > 1.1 * min(fids[:-4]):
         troubles["getting worse"] = (
@@ -97,6 +108,20 @@ def log_to_tensorboard(logs, folder, record, grid):
         if grid is not None:
             tf.summary.image("samples", grid[None, :, :, None])
         logs.flush()
+
+
+def drop_later_events(path, step):
+    """Rewrite a file of TensorBoard's logs without the events after a step, if it has any."""
+    import tensorflow as tf
+
+    events = []
+    with contextlib.suppress(tf.errors.OpError):  # its end is cut off where training was killed
+        events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= step]
+    if len(kept) < len(events):
+        with files.taking_place(path) as whole, tf.io.TFRecordWriter(str(whole)) as file:
+            for event in kept:
+                file.write(event)
 
 
 @contextlib.contextmanager

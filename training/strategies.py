@@ -8,7 +8,8 @@ import shutil
 
 import tensorflow as tf
 
-from cli import UserError
+from cli import UserError, say
+from training.cluster import slurm_port
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -24,23 +25,21 @@ def connect(settings):
     """
     strategy_name, resolver = settings.strategy, None
     if strategy_name == "multi_worker" or (strategy_name == "auto" and "TF_CONFIG" in os.environ):
-        resolver = find_cluster()  # under Slurm it says which GPUs are ours, so before we look
-    gpus = tf.config.get_visible_devices("GPU")
-    if strategy_name == "one":
-        gpus = gpus[:1]
-        tf.config.set_visible_devices(gpus, "GPU")  # the others are for others
+        resolver = find_cluster(settings)  # under Slurm it says which GPUs are ours
+    gpus = choose_gpus(settings, count_workers(resolver))
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with contextlib.suppress(RuntimeError):  # in a notebook they may be in use already
+            tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if resolver:
-        strategy = join_cluster(resolver)
+        strategy = join_cluster(resolver, len(gpus))
     elif strategy_name in ("auto", "mirrored") and len(gpus) > 1:
-        strategy = tf.distribute.MirroredStrategy()
+        strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
     else:
         if strategy_name == "mirrored":
-            print("--strategy mirrored: there is only one device here, going on with that one")
+            say("--strategy mirrored: there is only one device; using it")
         strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
@@ -53,29 +52,74 @@ def connect(settings):
     return strategy
 
 
-def find_cluster():
+def choose_gpus(settings, workers):
+    """This process' GPUs to compute on: one, or the most that divide the batch among all workers.
+
+    The others are left to others. Where TensorFlow is already in use it cannot do that, and they
+    are only not computed on.
+    """
+    gpus = tf.config.get_visible_devices("GPU")
+    share = settings.batch_size // workers  # of the batch, for this worker
+    most = 1 if settings.strategy == "one" else len(gpus)
+    chosen = gpus[: max([n for n in range(1, most + 1) if share % n == 0], default=0)]
+    if len(chosen) < len(gpus):
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices(chosen, "GPU")
+        if len(chosen) < most:
+            say(
+                f"Using {len(chosen)} of {len(gpus)} GPUs: --batch_size {settings.batch_size} does "
+                f"not divide among more; another --run could take one that does, such as "
+                f"{workers * len(gpus) * max(1, round(share / len(gpus)))}"
+            )
+    return chosen
+
+
+def find_cluster(settings):
     """The resolver of the cluster that TF_CONFIG, or else Slurm, describes."""
     resolvers = tf.distribute.cluster_resolver
     if "TF_CONFIG" in os.environ:
         return resolvers.TFConfigClusterResolver()
     # Without NVIDIA's tools it cannot count the GPUs itself.
     no_gpu = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
+    options = {"port_base": slurm_port(settings.port)}
+    options |= {} if shutil.which("nvidia-smi") else no_gpu
     try:
-        return resolvers.SlurmClusterResolver(**({} if shutil.which("nvidia-smi") else no_gpu))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        resolver = resolvers.SlurmClusterResolver(**options)
+        resolver.cluster_spec()  # says which GPUs are ours
+        return resolver
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"Slurm's variables describe no cluster: {error}") from error
 
 
-def join_cluster(resolver):
-    """The strategy of a cluster, once all its workers are there."""
+def count_workers(resolver):
+    """How many processes a cluster has; 1 where there is none."""
+    if resolver is None:
+        return 1
+    spec = resolver.cluster_spec()
+    return max(1, sum(map(spec.num_tasks, spec.jobs)))
+
+
+def join_cluster(resolver, num_gpus):
+    """The strategy of a cluster, once all its workers are there, on so many GPUs of each."""
+    workers, spec = count_workers(resolver), resolver.cluster_spec()
+    address = spec.task_address(resolver.task_type, resolver.task_id)
     try:
-        spec = resolver.cluster_spec()
-        workers = sum(map(spec.num_tasks, spec.jobs))
-        print(f"Joining the cluster of {workers} workers; it begins when all are there", flush=True)
+        if "TF_CONFIG" not in os.environ:  # Slurm's resolver counts the GPUs that we leave, too
+            resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+                spec,
+                task_type=resolver.task_type,
+                task_id=resolver.task_id,
+                num_accelerators={"GPU": num_gpus},
+                rpc_layer="grpc",
+            )
+        say(f"Joining the cluster of {workers} workers as {address}; it begins when all are there")
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the cluster did not come together: {reason}") from error
+        raise UserError(
+            f"the cluster did not come together, here at {address}: {reason}; its port may be "
+            "taken (under Slurm --port gives another one) or closed to the other hosts"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -170,3 +214,13 @@ def describe(strategy):
     if replicas > 1:
         words += f" (one of {replicas} replicas)" if strategy.cluster_resolver else " (mirrored)"
     return words
+
+
+class Devices:
+    """What a run computes on: its strategy, whether XLA compiles the step, and the workers."""
+
+    def __init__(self, settings):
+        self.strategy = connect(settings)
+        self.compiled = use_xla(settings, self.strategy)
+        self.workers = Workers(self.strategy)
+        self.description = describe(self.strategy)

@@ -14,7 +14,11 @@ class BackgroundWriter:
         return self
 
     def __exit__(self, *_):
-        self.thread.shutdown()  # nothing is written once the run's lock is given back
+        self.close()
+
+    def close(self):
+        """Return once nothing is written any more, so that the run's lock can be given back."""
+        self.thread.shutdown()
 
     def submit(self, *jobs):
         """Have these functions called in turn, each even if one before it fails.
