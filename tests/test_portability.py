@@ -532,9 +532,10 @@ def gpus(monkeypatch):
     return put
 
 
-@pytest.mark.parametrize(
-    ("number", "used"), [(1, 1), (2, 2), (3, 2), (5, 4), (6, 4), (7, 4), (8, 8)]
-)
+REPLICAS = {1: 1, 2: 2, 3: 2, 5: 4, 6: 4, 7: 4, 8: 8}  # of so many GPUs, for a batch of 256
+
+
+@pytest.mark.parametrize(("number", "used"), REPLICAS.items())
 def test_the_most_gpus_that_divide_the_batch_are_used(number, used, gpus, monkeypatch, capsys):
     class Mirrored:
         def __init__(self, devices):
@@ -671,9 +672,7 @@ except cli.UserError:
     assert finished.returncode == 0 and finished.stdout == "refused\n", finished.stderr
     has_packages = [python, "-c", "import numpy, imageio, pytest, tqdm"]
     if subprocess.run(has_packages, **options).returncode:
-        pytest.skip(
-            f"Python {version} has no NumPy, imageio and pytest: only its grammar was tried"
-        )
+        pytest.skip(f"Python {version} has no NumPy, imageio and pytest: only the rest was tried")
     command = [python, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
     finished = subprocess.run([*command, str(REPOSITORY / "tests" / "test_readers.py")], **options)
     assert finished.returncode == 0, finished.stdout
