@@ -43,11 +43,11 @@ def new_run_name(value):
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Train a DCGAN on MNIST. To resume, give the same command again."""
+    """Train a DCGAN on MNIST. To resume, run the same command again."""
 
     run: str = option("digits", "name of the run", new_run_name)
-    epochs: int = option(100, "train until this many passes over the images", between(1, 10**6))
-    batch_size: int = option(256, "images a step", between(2, 10**6), fixed_on_resume=True)
+    epochs: int = option(100, "number of epochs to train to", between(1, 10**6))
+    batch_size: int = option(256, "images per step", between(2, 10**6), fixed_on_resume=True)
     learning_rate: float = option(
         1e-4, "Adam's learning rate, both networks", positive_up_to_one, fixed_on_resume=True
     )
@@ -71,7 +71,10 @@ class TrainSettings(Settings):
         fixed_on_resume=True,
     )
     ema_decay: float = option(
-        0.999, "decay of the generator's moving average, a step", below_one, fixed_on_resume=True
+        0.999,
+        "decay of the EMA of the generator's weights, per step",
+        below_one,
+        fixed_on_resume=True,
     )
     seed: int = option(
         0,
@@ -85,12 +88,14 @@ class TrainSettings(Settings):
     sample_every: int = option(
         1, "epochs between two sample grids", between(1, 10**6), fixed_on_resume=True
     )
-    evaluate_every: int = option(5, "epochs between two FIDs, 0 for none", between(0, 10**6))
+    evaluate_every: int = option(
+        5, "compute FID every so many epochs, 0 for never", between(0, 10**6)
+    )
     save_every: str = option("1", "epochs (1) or minutes (10m) between two saves", saving_interval)
     precision: str = option(
         "float32",
-        "float32 or bfloat16 arithmetic",
-        one_of("float32", "bfloat16"),
+        "float32 or bfloat16 arithmetic, or auto: the faster one",
+        one_of("float32", "bfloat16", "auto"),
         fixed_on_resume=True,
     )
     compile: str = option("auto", "XLA: auto (on a GPU), on or off", one_of("auto", "on", "off"))
@@ -105,7 +110,7 @@ class TrainSettings(Settings):
         between(0, 65535),
     )
     deterministic: bool = option(
-        False, "the same bits in every process, a little slower", fixed_on_resume=True
+        False, "bitwise reproducible on one machine, a little slower", fixed_on_resume=True
     )
     fresh: bool = option(False, "start over; the old run is set aside as NAME.old-1")
     dry_run: bool = option(False, "print what would be trained and written, and end")
@@ -124,7 +129,7 @@ class TrainSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class GenerateSettings(Settings):
-    """Draw digits with a trained generator, any or those that you ask for, in many formats."""
+    """Draw digits with a trained generator: any, or digits of your choice."""
 
     num_samples: int = option(10, "how many digits", between(1, 10**8))
     seed: int = option(0, "sample i of a seed is always the same image", between(0, 2**31 - 1))
@@ -134,19 +139,24 @@ class GenerateSettings(Settings):
     text: tuple = option((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
     balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = option(
-        0.999,
-        "the least probability that the classifier gives to a digit that you ask for",
+        0.9,
+        "accept a requested digit from this classifier probability on",
         probability,
     )
+    raw: bool = option(False, "keep every sample: no rejection by the digit classifier")
+    latents: str = option("", "an .npz with `noise`, as --save_latents writes it: draw that again")
+    save_latents: bool = option(False, "keep the noise of each digit in an .npz, for --latents")
     noise_scale: float = option(
-        1.0, "below 1, digits nearer to the average and more alike", positive_up_to_one
+        1.0, "multiplies the noise; below 1 the samples are less varied", positive_up_to_one
     )
-    interpolate: int = option(0, "an animation through this many digits and back", between(0, 1000))
+    interpolate: int = option(
+        0, "draw a closed animation through this many samples", between(0, 1000)
+    )
     interpolation_grid: bool = option(
         False, "a grid that interpolates between four digits in its corners"
     )
     project: str = option("", "a PNG of 28x28; finds the noise whose image is nearest to it")
-    scale: int = option(0, "pixels a pixel, in pictures (default: what fits)", between(0, 100))
+    scale: int = option(0, "enlarge pictures by this factor (default: what fits)", between(0, 100))
     invert: bool = option(False, "black on white, for paper; also how --project is read")
     output: str = option(
         "", "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)"
@@ -157,7 +167,7 @@ class GenerateSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """Score a run's digits, or any others, beside real digits that the generator never saw."""
+    """Score a run's samples, or any images, beside real images."""
 
     num_samples: int = option(10_000, "how many digits to draw", between(2000, 10**6))
     seed: int = option(0, "seed of the digits drawn", between(0, 2**31 - 1))
@@ -185,7 +195,7 @@ class ExportSettings(Settings):
     run: str = option("", "run to export (default: your latest)", optional_run_name)
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
     output: str = option("", "a file, or a folder for saved_model (default: in the run's folder)")
-    overwrite: bool = option(False, "replace an export that is there")
+    overwrite: bool = option(False, "replace an existing export")
     checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
 
 

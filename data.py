@@ -11,6 +11,8 @@ from cli import UserError
 from readers import read_arrays, read_npz, read_pictures
 
 IMAGE_SIZE = 28
+# digest() of MNIST's training images.
+MNIST_DIGEST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
 # The parts of a labelled set: their names in an .npz, and what begins the names of IDX files.
 PARTS = {
     "x_train": "train-images",

@@ -46,10 +46,11 @@ class ImageSet(NamedTuple):
 
     name: str
     source: dict  # where they came from, for the JSON
-    pixels: np.ndarray  # uint8 (N, 28, 28)
+    pixels: np.ndarray  # uint8 (N, 28, 28), all that were drawn
     json: Path  # where the scores go
     pictures: str  # where the pictures go: the beginning of their paths
     folder: Path | None = None  # of the run that drew them
+    accepted: np.ndarray | None = None  # those that generate_digits.py keeps, where it rejects
 
 
 def main(argv=None):
@@ -74,26 +75,28 @@ def evaluate(settings):
         classifier = DigitClassifier()
     if not image_sets:
         names = settings.runs or [settings.run]
-        image_sets = [draw_images(dataclasses.replace(settings, run=name)) for name in names]
+        image_sets = [
+            draw_images(dataclasses.replace(settings, run=name), classifier) for name in names
+        ]
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
     print("Computing the features of the real images", flush=True)
     training, test = map(classifier.predict, real.values())
     columns = {}
     baseline = scores.real_baseline(len(image_sets[0].pixels), training, test)
     for image_set in image_sets:
-        print(f"Scoring {len(image_set.pixels):,} images of {image_set.name}", flush=True)
+        num = len(image_set.pixels)
+        print(f"Scoring {num:,} images of {image_set.name}", flush=True)
         predictions = classifier.predict(image_set.pixels)
         found, densities = scores.score(predictions, training, test)
-        report = image_set.source | {
-            "num_samples": len(image_set.pixels),
-            "classifier": classifier.sha256,
-            "scores": found,
-            "real_data": baseline,
-        }
+        report = {"num_samples": num, "classifier": classifier.sha256, "scores": found}
+        columns[image_set.name] = found
+        if image_set.accepted is not None:
+            accepted, _ = scores.score(classifier.predict(image_set.accepted), training, test)
+            report["accepted_scores"] = columns[f"{image_set.name[-8:]} accepted"] = accepted
+        report = image_set.source | report | {"real_data": baseline}
         with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
         write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
-        columns[image_set.name] = found
     print(make_table(columns | {"real images": baseline}))
     for image_set in image_sets:
         print(f"Wrote {image_set.json} and {image_set.pictures}*.png")
@@ -139,8 +142,10 @@ def output_paths(settings, json, pictures):
     return json, pictures
 
 
-def draw_images(settings):
+def draw_images(settings, classifier):
     """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
+    from sampling import acceptance
+    from sampling.rejection import RejectionSampler
     from sampling.sampler import Sampler
     from storage.weights import load_generator
 
@@ -149,12 +154,20 @@ def draw_images(settings):
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
     arrays, snapshot = runs.load_snapshot(folder, which)
-    sampler = Sampler(load_generator(arrays, snapshot))
-    print(f"Drawing {settings.num_samples:,} images, seed {settings.seed}, with {snapshot}")
-    pixels = np.concatenate([*sampler.sample(settings.num_samples, settings.seed)])
+    sampler, seed = Sampler(load_generator(arrays, snapshot)), settings.seed
+    print(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}", flush=True)
+    pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
     check_images(snapshot, pixels)
-    source = {"run": folder.name, "generator": snapshot, "seed": settings.seed}
-    return ImageSet(folder.name, source, pixels, *paths, folder)
+    source, accepted = {"run": folder.name, "generator": snapshot, "seed": seed}, None
+    if not acceptance.reason_for_raw(folder):
+        calibration = acceptance.load_or_calibrate(folder, which, sampler, classifier)
+        draws = RejectionSampler(sampler, classifier, calibration, seed)
+        blocks = [*draws.take(settings.num_samples)]
+        accepted = np.concatenate([block.images for block in blocks])
+        rate = settings.num_samples / (int(blocks[-1].index[-1]) + 1)
+        source["acceptance_rate"] = round(rate, 4)
+        print(f"Acceptance rate: {rate:.1%}")
+    return ImageSet(folder.name, source, pixels, *paths, folder, accepted)
 
 
 def warn_of_other_images(settings, image_sets, digest):

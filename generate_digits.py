@@ -1,6 +1,5 @@
 """Draw digits with a trained generator: `python generate_digits.py --num_samples 10`."""
 
-import itertools
 import sys
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from config import GenerateSettings
 from startup import importing_tensorflow
 from storage import files, formats, images, runs
 
-MAX_LABELLED = 1_000_000  # digits asked for by label, which are held in memory
+MAX_IN_MEMORY = 1_000_000  # digits asked for by label, or with their noise
 PROJECTION_STEPS = 300
-BLOCKS_AT_ONCE = 10  # of samples, for the classifier and for writing
-MODES = ("interpolate", "interpolation_grid", "project", "text")
+MODES = ("interpolate", "interpolation_grid", "project", "text", "latents")
 
 
 def main(argv=None):
@@ -31,10 +29,11 @@ def generate(settings):
     """Draw what the settings ask for and write it."""
     check_combination(settings)
     folder = runs.find_run(settings)
-    num = settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
+    noise = load_latents(settings.latents) if settings.latents else None
+    num = len(noise) if settings.latents else num_samples(settings)
     labels = wanted_labels(settings, num)
     output = settings.output or default_output(settings, folder.name)
-    formats.check_output(output, num_cells(settings), settings.scale)
+    formats.check_output(output, num_cells(settings, num), settings.scale)
     target = load_target(settings) if settings.project else None
     arrays, snapshot = runs.load_snapshot(folder, settings.generator)
     with importing_tensorflow():
@@ -44,57 +43,73 @@ def generate(settings):
         sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale)
     print(f"Drawing with {snapshot}, seed {settings.seed}")
     if settings.noise_scale < 1:
-        print(f"--noise_scale {settings.noise_scale:g}: nearer to the average digit, more alike")
+        print(f"--noise_scale {settings.noise_scale:g}: less varied samples")
     if settings.project:
         samples = project(settings, sampler, target)
-    elif settings.interpolate or settings.interpolation_grid:
-        samples = interpolate(settings, sampler, labels, num)
-    elif labels is not None:
-        samples = draw_labelled(settings, sampler, labels)
+    elif settings.latents:
+        samples = draw_latents(settings, sampler, noise)
     else:
-        samples = draw(settings, sampler, num)
+        draws = open_draws(settings, folder, sampler, labels is not None)
+        if labels is not None:
+            samples = draw_labelled(settings, draws, labels)
+        else:
+            samples = draw(settings, sampler, draws, num)
+        if settings.interpolate or settings.interpolation_grid:
+            samples = interpolate(settings, sampler, samples)
+        elif settings.save_latents:
+            samples.arrays["noise"] = lambda: saved_noise(settings, sampler, samples)
     for path in formats.write(output, samples, settings.scale, settings.invert):
         print(f"Wrote {path}")
 
 
-def draw(settings, sampler, num):
-    """The first samples of the seed."""
-
-    def blocks():
-        with progress(num) as bar:
-            for block in sample_blocks(settings, sampler, num):
-                yield block
-                bar.update(len(block))
-
-    return formats.Samples(blocks(), num)
-
-
-def sample_blocks(settings, sampler, num):
-    """Yield the first `num` samples of the seed, uint8 (at most 1,000, 28, 28) a time."""
-    blocks = sampler.sample(num, settings.seed)
-    while some := [*itertools.islice(blocks, BLOCKS_AT_ONCE)]:
-        yield np.concatenate(some)
-
-
-def accept(settings, sampler, labels):
-    """Samples that the classifier reads as these labels, a rejection.Accepted."""
+def open_draws(settings, folder, sampler, needs_labels):
+    """The rejection.RejectionSampler of the settings; None if all samples are kept unseen."""
     from evaluation.classifier import DigitClassifier
-    from sampling import rejection
+    from sampling import acceptance
+    from sampling.rejection import RejectionSampler
 
-    blocks = sample_blocks(settings, sampler, rejection.max_draws(len(labels)))
-    predict, least = DigitClassifier().predict, settings.min_confidence
-    with progress(len(labels)) as bar:
-        accepted, drawn = rejection.accept(labels, blocks, predict, least, bar.update)
-    print(
-        f"Drew {drawn:,} to accept {len(labels):,}, each read with a probability of at least "
-        f"{least:g}"
-    )
-    return accepted
+    reason = "--raw" if settings.raw else acceptance.reason_for_raw(folder)
+    if reason:
+        print(f"Every sample is kept: {reason}")
+    if reason and not needs_labels:
+        return None
+    classifier, calibration = DigitClassifier(), None
+    if not reason:
+        calibration = acceptance.load_or_calibrate(folder, settings.generator, sampler, classifier)
+    return RejectionSampler(sampler, classifier, calibration, settings.seed)
 
 
-def draw_labelled(settings, sampler, labels):
+def draw(settings, sampler, draws, num):
+    """The first `num` samples of the seed that are accepted, drawn while they are written."""
+    if not draws:
+        blocks = with_progress(sampler.sample(num, settings.seed), num)
+        return formats.Samples(blocks, num, arrays={"index": np.arange(num)})
+    index, confidence = np.empty(num, np.int64), np.empty(num, np.float32)
+
+    def accepted():
+        done = 0
+        for block in draws.take(num):
+            here = slice(done, done + len(block.images))
+            index[here], confidence[here] = block.index, block.confidence
+            done = here.stop
+            yield block.images
+        report_rate(index)
+
+    blocks = with_progress(accepted(), num)
+    return formats.Samples(blocks, num, arrays={"index": index, "confidence": confidence})
+
+
+def report_rate(index):
+    """Say how many draws were accepted, which are these of their seed."""
+    num, drawn = len(index), index.max() + 1
+    print(f"Accepted {num:,} of {drawn:,} draws, {num / drawn:.0%} (--raw keeps every one)")
+
+
+def draw_labelled(settings, draws, labels):
     """The digits asked for, in a grid, or as the lines of --text."""
-    accepted = accept(settings, sampler, labels)
+    with progress(len(labels)) as bar:
+        accepted = draws.take_labelled(labels, settings.min_confidence, bar.update)
+    report_rate(accepted.index)
     arrays = accepted._asdict()
     pixels = arrays.pop("images")
     lines = settings.text
@@ -107,17 +122,37 @@ def draw_labelled(settings, sampler, labels):
     return formats.Samples([cells], len(cells), width)
 
 
-def interpolate(settings, sampler, labels, num):
-    """The path of --interpolate, or the grid of --interpolation_grid, through `num` digits."""
+def interpolate(settings, sampler, samples):
+    """The path of --interpolate, or the grid of --interpolation_grid, through these samples."""
     from sampling import latent
     from sampling.noise import sample_noise
 
-    index = np.arange(num) if labels is None else accept(settings, sampler, labels).index
-    z = sample_noise(settings.seed, index, sampler.noise_dim)
+    for _ in samples.blocks:  # until all are drawn, their index is not known
+        pass
+    z = sample_noise(settings.seed, samples.arrays["index"], sampler.noise_dim)
     columns = formats.FRAMES if settings.interpolate else formats.GRID_SIDE
     z = latent.closed_path(z, columns) if settings.interpolate else latent.grid(z, columns)
     noise = z * np.float32(settings.noise_scale)
     return formats.Samples(sampler.decode(z), len(z), columns, {"noise": noise})
+
+
+def draw_latents(settings, sampler, noise):
+    """The images of noise that was saved, (N, noise_dim)."""
+    if noise.shape[1] != sampler.noise_dim:
+        raise UserError(
+            f"--latents {settings.latents}: its noise has {noise.shape[1]} numbers a digit, this "
+            f"generator takes {sampler.noise_dim}; name the --run that it was drawn with"
+        )
+    blocks = with_progress(sampler.decode(noise), len(noise))
+    return formats.Samples(blocks, len(noise), arrays={"noise": noise})
+
+
+def saved_noise(settings, sampler, samples):
+    """The noise of samples that have been drawn, float32 (N, noise_dim)."""
+    from sampling.noise import sample_noise
+
+    noise = sample_noise(settings.seed, samples.arrays["index"], sampler.noise_dim)
+    return noise * np.float32(settings.noise_scale)
 
 
 def project(settings, sampler, target):
@@ -132,7 +167,8 @@ def project(settings, sampler, target):
     z, error = found
     print(f"Nearest: {error:.1f} grey levels of 255 away (root mean square)")
     (image,) = sampler.decode(z)
-    return formats.Samples([target[None], image], 2, 2)
+    noise = np.concatenate([np.full_like(z, np.nan), z])  # the picture has none
+    return formats.Samples([target[None], image], 2, 2, {"noise": noise})
 
 
 def progress(total, unit=" digits"):
@@ -140,16 +176,28 @@ def progress(total, unit=" digits"):
     return tqdm(total=total, unit=unit, disable=None if total >= 200 else True)
 
 
+def with_progress(blocks, num):
+    """Yield the blocks, (some, 28, 28), behind a progress bar."""
+    with progress(num) as bar:
+        for block in blocks:
+            yield block
+            bar.update(len(block))
+
+
 def check_combination(settings):
     """Raise UserError for flags that do not go together."""
     for group in (("digit", "text", "balanced"), MODES):
         given = [f"--{name}" for name in group if getattr(settings, name)]
         if len(given) > 1:
-            raise UserError(f"{' and '.join(given)} do not go together; give one of them")
+            raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
     if settings.project and (settings.digit or settings.balanced or settings.noise_scale < 1):
         raise UserError("--project looks for one picture; leave --digit and the like out")
+    if settings.latents and (settings.digit or settings.balanced or settings.save_latents):
+        raise UserError("--latents draws what is in the file; leave --digit and the like out")
+    if settings.save_latents and not settings.output.endswith(".npz"):
+        raise UserError("--save_latents needs an --output that ends in .npz")
     if settings.interpolate == 1:
-        raise UserError("--interpolate 1 goes nowhere; give 2 digits or more")
+        raise UserError("--interpolate needs at least 2 samples")
     if settings.output:
         kind = formats.kind_of(settings.output)
         if settings.scale and kind in ("npz", "idx"):
@@ -158,22 +206,29 @@ def check_combination(settings):
             raise UserError(f"--output {settings.output}: an animation needs --interpolate")
 
 
-def num_cells(settings):
+def num_samples(settings):
+    """How many digits to draw."""
+    return settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
+
+
+def num_cells(settings, num):
     """How many places for a digit the output has."""
     if settings.text:
         return len(settings.text) * max(map(len, settings.text))
     frames = settings.interpolate * formats.FRAMES
-    return frames or settings.interpolation_grid * formats.GRID_SIDE**2 or settings.num_samples
+    return frames or settings.interpolation_grid * formats.GRID_SIDE**2 or num
 
 
 def wanted_labels(settings, num):
     """The labels of the `num` digits asked for, uint8 (N,), or None for any."""
+    if settings.save_latents and num > MAX_IN_MEMORY:
+        raise UserError(f"--save_latents: up to {MAX_IN_MEMORY:,} digits")
     if settings.text:
         return np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
     if not settings.digit and not settings.balanced:
         return None
-    if num > MAX_LABELLED:
-        raise UserError(f"--num_samples: up to {MAX_LABELLED:,} digits can be asked for by label")
+    if num > MAX_IN_MEMORY:
+        raise UserError(f"--num_samples: up to {MAX_IN_MEMORY:,} digits can be asked for by label")
     labels = np.arange(num) % 10 if settings.balanced else np.full(num, int(settings.digit))
     return labels.astype(np.uint8)
 
@@ -181,33 +236,43 @@ def wanted_labels(settings, num):
 def default_output(settings, run_name):
     """A path in the samples folder that says what is drawn."""
     files.make_folder(settings.samples_dir)
-    what = f"{settings.num_samples}-digits"
-    if settings.interpolate:
-        what = f"interpolation-{settings.interpolate}"
-    elif settings.interpolation_grid:
-        what = "interpolation-grid"
-    if settings.text:
-        what = "text-" + "-".join("_".join(line.split()) for line in settings.text)[:60]
-    elif settings.digit:
-        what += f"-of-{settings.digit}"
-    elif settings.balanced:
-        what += "-balanced"
-    elif settings.project:
-        what = f"projection-{Path(settings.project).stem}"
-    if settings.generator != "latest":
-        what += f"-{settings.generator}"
-    if settings.noise_scale < 1:
-        what += f"-noise-scale-{settings.noise_scale:g}"
-    if settings.invert:
-        what += "-inverted"
+    kinds = {
+        f"interpolation-{settings.interpolate}": settings.interpolate,
+        "interpolation-grid": settings.interpolation_grid,
+        "text-" + "-".join("_".join(line.split()) for line in settings.text)[:60]: settings.text,
+        f"projection-{Path(settings.project).stem}": settings.project,
+        f"latents-{Path(settings.latents).stem}": settings.latents,
+        f"{settings.num_samples}-digits": True,
+    }
+    details = {
+        f"of-{settings.digit}": settings.digit,
+        "balanced": settings.balanced,
+        settings.generator: settings.generator != "latest",
+        f"noise-scale-{settings.noise_scale:g}": settings.noise_scale < 1,
+        "raw": settings.raw,
+        "inverted": settings.invert,
+    }
+    what = [next(filter(kinds.get, kinds)), *filter(details.get, details)]
     ending = "gif" if settings.interpolate else "png"
-    return f"{Path(settings.samples_dir) / run_name}-{what}-seed-{settings.seed}.{ending}"
+    name = "-".join([run_name, *what, "seed", str(settings.seed)])
+    return str(Path(settings.samples_dir) / f"{name}.{ending}")
+
+
+def load_latents(path):
+    """The noise of an .npz, float32 (N, noise_dim); raises UserError when it holds none."""
+    noise = readers.read_npz(path, "noise")["noise"]
+    if noise.ndim != 2 or noise.dtype.kind != "f" or not len(noise):
+        raise UserError(f"--latents {path}: `noise` is {noise.dtype} {noise.shape}, not (N, dim)")
+    noise = noise[np.isfinite(noise).all(1)].astype(np.float32)
+    if not len(noise):
+        raise UserError(f"--latents {path}: its noise is not finite")
+    return noise
 
 
 def load_target(settings):
     """The picture that --project names, uint8 (28, 28), white on black."""
     try:
-        target = images.load_png(settings.project, ground=255 * settings.invert)
+        target = images.load_png(settings.project, background=255 * settings.invert)
     except readers.UNREADABLE as error:
         raise readers.unreadable(f"--project {settings.project}", "a picture", error) from error
     if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):

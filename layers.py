@@ -1,4 +1,4 @@
-"""Layers that Keras lacks, or has slower: the same formulas in fewer milliseconds."""
+"""Layers that Keras lacks or computes more slowly."""
 
 import math
 

@@ -29,7 +29,7 @@ sys.stderr.buffer.write(b"".join(held))
 def importing_tensorflow(use_gpu=False):
     """Load TensorFlow and hide what its native code prints meanwhile, unless loading fails.
 
-    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, the GPUs are left to others. oneDNN is
+    TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, GPUs stay unused. oneDNN is
     switched on, which TensorFlow otherwise leaves off on processors without AVX-512: a training
     step there takes 1.3 to 1.5 times as long without. Raises UserError when TensorFlow or Keras
     cannot be loaded.

@@ -43,38 +43,39 @@ def train(settings):
     images = load_images(settings)
     is_chief = cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
-        from training import strategies
+        from training import precision, strategies
         from training.chief import Chief
         from training.gan import DCGAN
         from training.provenance import describe_invocation
 
-        strategy = strategies.connect(settings)
-    device, digest = strategies.describe(strategy), data.digest(images)
-    invocation = describe_invocation(settings, device, digest)
+        devices = strategies.Devices(settings)
+    settings = precision.resolve(settings, devices.strategy)
+    digest = data.digest(images)
     fixed = settings.fixed_on_resume() | {"images": digest}
+    invocation = describe_invocation(settings, devices.description, digest)
+    run = Run(settings)
     if settings.dry_run:
-        return print_plan(settings, fixed, invocation, len(images))
+        return print_plan(run, fixed, invocation, len(images))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(strategies.errors_explained(strategy))
+        stack.enter_context(strategies.errors_explained(devices.strategy))
         if is_chief:
-            run = stack.enter_context(Run(settings))
+            stack.enter_context(run)
             run.check_settings(fixed)
             run.save_settings(fixed, invocation)
             writer = stack.enter_context(BackgroundWriter())
 
-        gan = DCGAN(settings, images, strategy, strategies.use_xla(settings, strategy))
+        gan = DCGAN(settings, images, devices.strategy, devices.compiled)
         chief, progress = None, Progress()
         if is_chief:
             chief = Chief(run, gan, images, writer)
             stack.callback(chief.close)
             progress = chief.resume()
-        workers = strategies.Workers(strategy)
-        workers.check_same(fixed | {"epochs": settings.epochs})
-        workers.broadcast(gan.variables().values())
+        devices.workers.check_same(fixed | {"epochs": settings.epochs})
+        devices.workers.broadcast(gan.variables().values())
 
-        say(introduction(settings, device, len(images), gan.steps_done, is_chief))
+        say(introduction(settings, devices.description, len(images), gan.steps_done, is_chief))
         with Interruption() as interruption:
-            trainer = Trainer(settings, gan, progress, chief, workers, interruption)
+            trainer = Trainer(settings, gan, progress, chief, devices.workers, interruption)
             stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
@@ -83,6 +84,7 @@ def train(settings):
         say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
             chief.logger.save_gif(progress.history)
+            chief.calibrate(run, digest)
             say(f"Pictures are in {run.samples}; to draw digits:")
             say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0
@@ -180,15 +182,15 @@ def load_images(settings):
     return images
 
 
-def print_plan(settings, fixed, invocation, num_images):
+def print_plan(run, fixed, invocation, num_images):
     """Print what training would do and write: --dry_run."""
-    run, steps_done = Run(settings), 0
-    if not settings.fresh:
+    steps_done = 0
+    if not run.settings.fresh:
         run.check_settings(fixed)
         steps_done = run.steps_saved()
-    print(json.dumps(invocation, indent=2))
-    print(introduction(settings, invocation["device"], num_images, steps_done, True))
-    print("Nothing was trained or written: this was a dry run.")
+    say(json.dumps(invocation, indent=2))
+    say(introduction(run.settings, invocation["device"], num_images, steps_done, True))
+    say("Nothing was trained or written: this was a dry run.")
 
 
 def introduction(settings, device, num_images, steps_done, writes):
@@ -210,7 +212,7 @@ def introduction(settings, device, num_images, steps_done, writes):
     ]
     if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
-            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to mend it: "
+            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
             "pip install -r requirements-gpu.txt"
         )
     return "\n".join(lines)

@@ -45,8 +45,13 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--generator", type=network, default="32x4,32x4,1x5s1")
-    parser.add_argument("--stddev", type=float, default=0.001, help="of its first weights")
-    parser.add_argument("--last_stddev", type=float, default=0.005, help="of its last layer's")
+    parser.add_argument(
+        "--stddev",
+        type=float,
+        default=0.001,
+        help="standard deviation of the generator's initial weights",
+    )
+    parser.add_argument("--last_stddev", type=float, default=0.005, help="and of its last layer's")
     parser.add_argument("--last_lr_multiplier", type=float, default=10, help="of its last layer")
     parser.add_argument("--discriminator", type=network, default="32x5,96x9s3")
     parser.add_argument("--lr_multiplier", type=float, default=10, help="of the discriminator")

@@ -6,7 +6,7 @@ the ratios are medians over rounds. PyTorch takes part where it is installed.
 """
 
 import argparse
-import importlib.util
+import importlib
 import json
 import multiprocessing
 import os
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -25,6 +26,17 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
 from config import TrainSettings  # noqa: E402
 
 IMAGES = 60_000
+CONTESTANTS = {  # module, function, and what to call it with
+    "ours": ("contestants", "ours", {}),
+    "ours_bfloat16": ("contestants", "ours", {"precision": "bfloat16"}),
+    "ours_no_tf32": ("contestants", "ours", {"tf32": False}),
+    "ours_no_xla": ("contestants", "ours", {"compile": "off"}),
+    "ours_no_xla_bf16": ("contestants", "ours", {"precision": "bfloat16", "compile": "off"}),
+    "tutorial": ("contestants", "tutorial", {}),
+    "pytorch_example": ("pytorch_contestant", "pytorch", {}),
+    "pytorch_one_pass": ("pytorch_contestant", "pytorch", {"one_pass": True}),
+    "pytorch_compiled": ("pytorch_contestant", "pytorch", {"one_pass": True, "compiled": True}),
+}
 
 
 def main():
@@ -32,13 +44,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=16, help="a round; every 16th has a penalty")
     parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--gpu", action="store_true", help="also without XLA and without TF32")
+    parser.add_argument("--steps_only", action="store_true", help="only the time of a step")
     parser.add_argument("--output", default="benchmark.json")
     options = parser.parse_args()
     batch_size, results = options.batch_size, {"machine": describe_machine()}
     print(results["machine"])
 
-    names = ["ours", "ours_bfloat16", "tutorial"]
-    names += ["pytorch"] * bool(importlib.util.find_spec("torch"))
+    names = [name for name in CONTESTANTS if options.gpu or "_no_" not in name]
+    names = [name for name in names if "pytorch" not in name or find_spec("torch")]
     contest = {name: Contestant(name, batch_size) for name in names}
     for _ in range(options.rounds):
         for contestant in contest.values():
@@ -47,12 +61,12 @@ def main():
     results["matmul_gflops"] = peak
     print(f"matrix multiply, float32: {peak:.0f} GFLOP/s")
     results["contest"] = {}
-    print(f"{'':14} ms/step  images/s  s/epoch  GFLOP/step  share of peak  MB    times ours")
+    print(f"{'':16} ms/step  images/s  s/epoch  GFLOP/step  share of peak  MB    times ours")
     for name, contestant in contest.items():
         row = contestant.row(batch_size, peak, contest["ours"].milliseconds)
         results["contest"][name] = row
         print(
-            f"{name:14} {row['ms_a_step']:7.0f} {row['images_a_second']:9.0f}"
+            f"{name:16} {row['ms_a_step']:7.0f} {row['images_a_second']:9.0f}"
             f" {row['seconds_an_epoch']:8.1f} {row['gflop_a_step'] or float('nan'):11.1f}"
             f" {row['share_of_peak'] or float('nan'):14.2f} {row['peak_mb']:5.0f}"
             f" {row['times_ours']:9.2f}"
@@ -60,6 +74,14 @@ def main():
     for contestant in contest.values():
         contestant.close()
 
+    if not options.steps_only:
+        measure_the_rest(results, peak)
+    Path(options.output).write_text(json.dumps(results, indent=2) + "\n")
+    print(f"Wrote {options.output}")
+
+
+def measure_the_rest(results, peak):
+    """Measure and print the host's work, batch sizes and workers; add them to the results."""
     results["host_work"] = host = measure_host_work()
     epoch = results["contest"]["ours"]["seconds_an_epoch"]
     print(
@@ -83,8 +105,6 @@ def main():
     results["workers"] = {count: measure_workers(count) for count in (1, 2)}
     for count, rate in results["workers"].items():
         print(f"{count} worker{'s' * (count > 1)}: {rate:.0f} images/s")
-    Path(options.output).write_text(json.dumps(results, indent=2) + "\n")
-    print(f"Wrote {options.output}")
 
 
 def describe_machine():
@@ -144,10 +164,8 @@ def serve(name, batch_size, pipe):
     """Be a contestant: answer the words that come through the pipe."""
     import contestants
 
-    if name == "ours_bfloat16":
-        run = contestants.ours(batch_size, "bfloat16")
-    else:
-        run = getattr(contestants, name)(batch_size)
+    module, function, options = CONTESTANTS[name]
+    run = getattr(importlib.import_module(module), function)(batch_size, **options)
     while True:
         word, *rest = pipe.recv()
         if word == "steps":

@@ -1,4 +1,4 @@
-"""Three ways to train a DCGAN on MNIST; each function here returns one to be timed.
+"""This repo's training and that of TensorFlow's tutorial; each function returns one to be timed.
 
 A contestant is a callable that takes a number of steps and returns when they are done.
 """
@@ -68,15 +68,19 @@ def matmul_gflops():
     return 2 * n**3 / min(seconds) / 1e9
 
 
-def ours(batch_size, precision="float32"):
-    """This repo's networks and loop, with the script's own settings."""
+def ours(batch_size, precision="float32", compile="auto", tf32=True):
+    """This repo's networks and loop, with the script's own settings.
+
+    Without `tf32`, float32 products on an NVIDIA GPU keep all their bits.
+    """
     with importing_tensorflow(use_gpu=True):
         import tensorflow as tf
 
         from training import strategies
         from training.gan import DCGAN
 
-        settings = TrainSettings(batch_size=batch_size, precision=precision)
+        tf.config.experimental.enable_tensor_float_32_execution(tf32)
+        settings = TrainSettings(batch_size=batch_size, precision=precision, compile=compile)
         strategy = strategies.connect(settings)
         pixels = data.load_images(settings.data)
         gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))
@@ -159,98 +163,4 @@ def tutorial(batch_size, seed=0):
     run.flops = lambda: count_flops(
         step.get_concrete_function(tf.TensorSpec([batch_size, 28, 28, 1], tf.float32))
     )
-    return run
-
-
-def pytorch(batch_size):
-    """This repo's networks and penalty in PyTorch, channels last, in its DCGAN example's loop."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(0)
-    torch.set_flush_denormal(True)  # as TensorFlow does
-
-    class Gain(nn.Module):
-        """What comes in, ten times."""
-
-        def forward(self, x):
-            return 10 * x
-
-    discriminator = nn.Sequential(
-        nn.ZeroPad2d((1, 2, 1, 2)),  # as Keras pads
-        nn.Conv2d(1, 32, 5, 2),
-        Gain(),
-        nn.LeakyReLU(0.02),
-        nn.ZeroPad2d((3, 4, 3, 4)),
-        nn.Conv2d(32, 96, 9, 3),
-        Gain(),
-        nn.LeakyReLU(0.02),
-        nn.Dropout(0.1),
-        nn.Flatten(),
-        Gain(),
-        nn.Linear(96 * 5 * 5, 1),  # logits
-    )
-    generator = nn.Sequential(
-        nn.Linear(200, 7 * 7 * 256, bias=False),
-        nn.Unflatten(1, (256, 7, 7)),
-        nn.BatchNorm2d(256),
-        nn.ReLU(),
-        nn.ConvTranspose2d(256, 32, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.ConvTranspose2d(32, 32, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        Gain(),
-        nn.ConvTranspose2d(32, 1, 5, 1, 2),
-        nn.Tanh(),
-    )
-    with torch.no_grad():  # first weights as ours, lest a player win at once
-        for layer in discriminator:
-            if hasattr(layer, "weight"):
-                layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5 / 10)
-        for number in (0, 4, 7):
-            generator[number].weight.normal_(0, 0.001)
-        generator[11].weight.normal_(0, 0.0005)
-    generator = generator.to(device, memory_format=torch.channels_last)
-    discriminator = discriminator.to(device, memory_format=torch.channels_last)
-    g_adam = torch.optim.Adam(generator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
-    d_adam = torch.optim.Adam(discriminator.parameters(), 1e-4, (0.0, 0.99), eps=1e-7)
-    pixels = torch.from_numpy(data.load_images(TrainSettings().data).copy()).to(device)
-    ones, zeros = (
-        torch.ones(batch_size, 1, device=device),
-        torch.zeros(batch_size, 1, device=device),
-    )
-    crossentropy = functional.binary_cross_entropy_with_logits
-
-    def penalty(real):
-        """R1, as every 16th step of ours has it."""
-        discriminator.eval()
-        real.requires_grad_()
-        (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
-        discriminator.train()
-        return 8 * slope.square().sum([1, 2, 3]).mean()
-
-    def step(number):
-        batch = torch.randint(len(pixels), (batch_size,), device=device)
-        real = (pixels[batch, None] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        fake = generator(torch.randn(batch_size, 200, device=device))
-        d_adam.zero_grad()
-        crossentropy(discriminator(real), ones).backward()
-        crossentropy(discriminator(fake.detach()), zeros).backward()
-        if number % 16 == 0:
-            penalty(real).backward()
-        d_adam.step()
-        g_adam.zero_grad()
-        loss = crossentropy(discriminator(fake), ones)
-        loss.backward()
-        g_adam.step()
-        return loss.item()
-
-    def run(steps):
-        for number in range(steps):
-            step(number)
-
     return run

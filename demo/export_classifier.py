@@ -7,10 +7,9 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
-import exports  # noqa: E402
-from checks import file_path  # noqa: E402
-
-from config import Settings, command, knob, quiet_start  # noqa: E402
+from cli import Settings, file_path, option, run_command  # noqa: E402
+from startup import importing_tensorflow  # noqa: E402
+from storage import exports  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

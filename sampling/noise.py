@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-TRAINING, SAMPLING, DROPOUT = 0, 1, 2  # purposes
+TRAINING, SAMPLING, DROPOUT, ACCEPTANCE = range(4)  # purposes
 BLOCK = 100  # samples that share one draw of noise, and are computed together
 
 
@@ -15,6 +15,12 @@ def random_key(purpose, seed, index):
 def normal_noise(purpose, seed, index, shape):
     """Standard normal noise, float32 of the given shape."""
     return tf.random.stateless_normal(shape, random_key(purpose, seed, index), alg="philox")
+
+
+def acceptance_noise(seed, block):
+    """Uniform numbers from 0 to 1, float32 (BLOCK,): one for each sample of a block of a seed."""
+    key = random_key(ACCEPTANCE, seed, block)
+    return tf.random.stateless_uniform([BLOCK], key, alg="philox").numpy()
 
 
 def sample_noise(seed, indices, dim):

@@ -5,57 +5,95 @@ from typing import NamedTuple
 import numpy as np
 
 from cli import UserError
+from sampling.noise import BLOCK, acceptance_noise
 
 MIN_DRAWS = 20_000  # samples drawn before giving up, and so many more for each one wanted:
 DRAWS_EACH = 100
 
 
 class Accepted(NamedTuple):
-    """Samples that were kept, in the order asked for."""
+    """Accepted samples, in their order."""
 
     images: np.ndarray  # uint8 (N, 28, 28)
-    labels: np.ndarray  # uint8 (N,)
-    confidence: np.ndarray  # float32 (N,), the classifier's probability of that label
-    index: np.ndarray  # int64 (N,): this is sample `index` of the seed
+    labels: np.ndarray  # uint8 (N,), as the classifier reads them
+    confidence: np.ndarray  # float32 (N,), its probability of that label
+    index: np.ndarray  # int64 (N,): this is draw `index` of the seed
 
 
 def max_draws(num):
-    """How many samples may be drawn to find so many."""
+    """How many samples may be drawn to find so many, a multiple of BLOCK."""
     return MIN_DRAWS + DRAWS_EACH * num
 
 
-def accept(wanted, blocks, predict, min_confidence, report):
-    """Keep the first samples of a stream that are read as `wanted`, uint8 (N,), in its order.
+class RejectionSampler:
+    """Draws the samples of a seed and keeps those that are accepted.
 
-    `blocks` yields uint8 (some, 28, 28); `predict` is DigitClassifier's. The k-th seven wanted is
-    the stream's k-th confident seven, so asking for more never changes those before. Returns
-    Accepted and how many were drawn; `report` is told how many a block brought. Raises UserError
-    when the stream ends first.
+    `sampler` is a Sampler, `classifier` a DigitClassifier, `acceptance` an Acceptance, or None to
+    accept all. Whether a draw is accepted is a function of the seed and the draw alone, because
+    all is computed in batches of BLOCK.
     """
-    num, missing, drawn = len(wanted), len(wanted), 0
-    accepted = Accepted(
-        np.empty((num, 28, 28), np.uint8),
-        wanted,
-        np.empty(num, np.float32),
-        np.empty(num, np.int64),
-    )
-    places = [np.flatnonzero(wanted == digit) for digit in range(10)]  # still to be filled
-    for block in blocks:
-        probabilities = predict(block).probabilities
-        labels, confidence = np.argmax(probabilities, 1), np.max(probabilities, 1)
-        for digit in range(10):
-            fit = np.flatnonzero((labels == digit) & (confidence >= min_confidence))
-            here, places[digit] = np.split(places[digit], [len(fit)])
-            fit = fit[: len(here)]
-            accepted.images[here], accepted.confidence[here] = block[fit], confidence[fit]
-            accepted.index[here] = drawn + fit
-        drawn += len(block)
-        report(missing - sum(map(len, places)))
-        missing = sum(map(len, places))
-        if not missing:
-            return accepted, drawn
-    rare = ", ".join(str(digit) for digit in range(10) if len(places[digit]))
-    raise UserError(
-        f"found {num - missing:,} of {num:,} digits among {drawn:,} drawn; too rare: {rare}; "
-        f"--min_confidence below {min_confidence:g} finds more"
-    )
+
+    def __init__(self, sampler, classifier, acceptance, seed):
+        self.sampler, self.classifier = sampler, classifier
+        self.acceptance, self.seed = acceptance, seed
+
+    def blocks(self, num_draws):
+        """Yield what is accepted of each block among the first draws of the seed, an Accepted."""
+        for number, images in enumerate(self.sampler.sample(num_draws, self.seed)):
+            predictions = self.classifier.predict(images)
+            labels = np.argmax(predictions.probabilities, 1).astype(np.uint8)
+            confidence = np.max(predictions.probabilities, 1)
+            kept = np.arange(len(images))
+            if self.acceptance:
+                uniform = acceptance_noise(self.seed, number)[: len(images)]
+                kept = np.flatnonzero(uniform < self.acceptance.probability(predictions))
+            yield Accepted(images[kept], labels[kept], confidence[kept], number * BLOCK + kept)
+
+    def take(self, num):
+        """Yield the first `num` accepted samples, an Accepted a block.
+
+        Raises UserError when they are not found among max_draws(num).
+        """
+        missing = num
+        for block in self.blocks(max_draws(num)):
+            yield Accepted(*(array[:missing] for array in block))
+            missing -= len(block.images)
+            if missing <= 0:
+                return
+        raise not_found(num, missing, "draw with --raw")
+
+    def take_labelled(self, wanted, min_confidence, report):
+        """The first accepted samples that are read as `wanted`, uint8 (N,), an Accepted.
+
+        The k-th seven wanted is the k-th confident seven drawn, so asking for more never changes
+        those before. `report` is told how many a block brought. Raises UserError when they are not
+        found among max_draws(N).
+        """
+        num = missing = len(wanted)
+        found = Accepted(
+            np.empty((num, 28, 28), np.uint8),
+            wanted,
+            np.empty(num, np.float32),
+            np.empty(num, np.int64),
+        )
+        places = [np.flatnonzero(wanted == digit) for digit in range(10)]  # still to be filled
+        for block in self.blocks(max_draws(num)):
+            for digit in range(10):
+                fit = (block.labels == digit) & (block.confidence >= min_confidence)
+                fit = np.flatnonzero(fit)[: len(places[digit])]
+                here, places[digit] = np.split(places[digit], [len(fit)])
+                found.images[here], found.index[here] = block.images[fit], block.index[fit]
+                found.confidence[here] = block.confidence[fit]
+            report(missing - sum(map(len, places)))
+            missing = sum(map(len, places))
+            if not missing:
+                return found
+        rare = ", ".join(str(digit) for digit in range(10) if len(places[digit]))
+        mend = f"too rare: {rare}; --min_confidence below {min_confidence:g} finds more"
+        raise not_found(num, missing, mend)
+
+
+def not_found(num, missing, mend):
+    """The UserError for a search that ended."""
+    drawn = max_draws(num)
+    return UserError(f"found {num - missing:,} of {num:,} digits among {drawn:,} drawn; {mend}")

@@ -21,7 +21,7 @@ class Sampler:
     def sample(self, num_samples, seed):
         """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""
         for first in range(0, num_samples, BLOCK):
-            images = self.draw_block(tf.constant(seed), tf.constant(first // BLOCK)).numpy()
+            images = self.draw_block(*tf.constant([seed, first // BLOCK], tf.int64)).numpy()
             yield data.to_pixels(images[: num_samples - first])
 
     def decode(self, z):

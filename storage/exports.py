@@ -135,7 +135,7 @@ def export(network, takes, gives, name, path):
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
             raise UserError(
-                f"{path}: not written, for it would differ from Keras by {difference:.2g}, and up "
+                f"{path}: not written: it differs from Keras by {difference:.2g}, and up "
                 f"to {kind.tolerance:.1g} is rounding; try the versions in requirements-dev.txt"
             )
     return difference

@@ -74,12 +74,16 @@ def checksum_path(path):
     return path.with_name(path.name + ".sha256")
 
 
+def sha256(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_whole(path):
     """Whether a file is what its checksum says."""
     try:
-        expected = checksum_path(path).read_text().split()[0]
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+        return sha256(path) == checksum_path(path).read_text().split()[0]
     except (OSError, IndexError, ValueError):
         return False
 

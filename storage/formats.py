@@ -22,9 +22,9 @@ from storage import files, images
 
 IDX_ENDING = "-images-idx3-ubyte.gz"
 ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}
-LARGEST_PICTURE = 10**8  # pixels, of all frames of a film together
-FRAMES = 20  # of a film, from one digit to the next, and a second
-FILM_SCALE = 6
+LARGEST_PICTURE = 10**8  # pixels, of all frames of an animation together
+FRAMES = 20  # of an animation, from one digit to the next, and a second
+ANIMATION_SCALE = 6
 GRID_SIDE = 10  # digits along a side of --interpolation_grid
 
 
@@ -34,7 +34,9 @@ class Samples(NamedTuple):
     blocks: object  # an iterable of uint8 (some, 28, 28)
     num: int
     columns: int | None = None  # of the grid
-    arrays: dict = {}  # noqa: RUF012  # (num, ...) by name: labels, confidence, index, noise
+    # Arrays (num, ...) by name: labels, confidence, index, noise; or functions that return one.
+    # They are used once all blocks have been.
+    arrays: dict = {}  # noqa: RUF012
 
 
 def kind_of(output):
@@ -62,7 +64,7 @@ def check_output(output, num, scale=0):
         raise UserError(f"--output {output}: is a folder; name a file")
     if not path.parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {path.parent}; make it first")
-    side = data.IMAGE_SIZE * (scale or FILM_SCALE)
+    side = data.IMAGE_SIZE * (scale or ANIMATION_SCALE)
     if kind == "png":
         side = (data.IMAGE_SIZE + images.GAP) * max(1, scale)
     if kind in ("png", "gif", "mp4") and num * side**2 > LARGEST_PICTURE:
@@ -99,8 +101,8 @@ def write(output, samples, scale=0, invert=False):
                 grid = images.make_grid(digits, samples.columns, 255 * invert)
                 images.save_png(file, images.enlarge(grid, scale))
             else:
-                frames = [images.enlarge(digit, scale or FILM_SCALE) for digit in digits]
-                images.save_film(file, frames, kind, FRAMES)
+                frames = [images.enlarge(digit, scale or ANIMATION_SCALE) for digit in digits]
+                images.save_animation(file, frames, kind, FRAMES)
     if kind == "idx" and "labels" in samples.arrays:
         labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
         with files.replacing(labels) as file:
@@ -133,7 +135,7 @@ def write_npz(file, samples):
                 array.write(block.tobytes())
         for name, values in samples.arrays.items():
             with archive.open(f"{name}.npy", "w") as array:
-                np.lib.format.write_array(array, values)
+                np.lib.format.write_array(array, values() if callable(values) else values)
 
 
 def write_idx(file, blocks, num):

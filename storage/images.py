@@ -53,16 +53,16 @@ def grid_shape(num_images):
     return math.ceil(num_images / columns), columns
 
 
-def make_grid(digits, columns=None, ground=0):
-    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `ground`."""
+def make_grid(digits, columns=None, background=0):
+    """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `background`."""
     num, height, width = digits.shape
     columns = columns or grid_shape(num)[1]
     rows = math.ceil(num / columns)
-    cells = np.full((rows * columns, height + GAP, width + GAP), ground, np.uint8)
+    cells = np.full((rows * columns, height + GAP, width + GAP), background, np.uint8)
     cells[:num, :height, :width] = digits
     cells = cells.reshape(rows, columns, height + GAP, width + GAP).swapaxes(1, 2)
     picture = cells.reshape(rows * (height + GAP), columns * (width + GAP))
-    return np.pad(picture, ((GAP, 0), (GAP, 0)), constant_values=ground)
+    return np.pad(picture, ((GAP, 0), (GAP, 0)), constant_values=background)
 
 
 def enlarge(picture, scale=0):
@@ -86,9 +86,9 @@ def save_png(file, picture):
     imageio.imwrite(file, picture, extension=".png")
 
 
-def load_png(path, ground=0):
-    """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `ground`."""
-    return read_picture(path, ground)
+def load_png(path, background=0):
+    """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `background`."""
+    return read_picture(path, background)
 
 
 def save_gif(file, pictures, seconds=12.0):
@@ -98,7 +98,7 @@ def save_gif(file, pictures, seconds=12.0):
     imageio.imwrite(file, np.stack(pictures), extension=".gif", duration=durations, loop=0)
 
 
-def save_film(file, frames, kind, rate):
+def save_animation(file, frames, kind, rate):
     """Write pictures, uint8 (h, w), as an endless GIF or an MP4, `rate` a second."""
     if kind == "gif":
         imageio.imwrite(file, np.stack(frames), extension=".gif", duration=1000 / rate, loop=0)
@@ -109,7 +109,7 @@ def save_film(file, frames, kind, rate):
 
 
 def check_mp4():
-    """Raise UserError unless imageio's plugin for films is installed."""
+    """Raise UserError unless imageio's plugin for MP4 files is installed."""
     if importlib.util.find_spec("av") is None:
         raise UserError("an .mp4 needs PyAV: pip install 'imageio[pyav]'; a .gif needs nothing")
 

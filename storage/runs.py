@@ -124,8 +124,8 @@ class Run:
         differing = differences(load_settings(self.folder)["run"], fixed)
         if differing:
             raise UserError(
-                f"{self.folder}: was begun with other settings: {', '.join(differing)}; "
-                "give those, another --run name, or --fresh to start over"
+                f"{self.folder}: was started with other settings: {', '.join(differing)}; "
+                "use those, another --run name, or --fresh to start over"
             )
 
     def save_settings(self, fixed, invocation):

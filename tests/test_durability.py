@@ -321,9 +321,7 @@ def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch
     def go_bad(gan):  # where no loss shows it
         start_epoch(gan)
         if gan.steps_done > 5:
-            gan.generator_ema.variables[0].assign(
-                gan.generator_ema.variables[0] * math.nan
-            )
+            gan.generator_ema.variables[0].assign(gan.generator_ema.variables[0] * math.nan)
 
     monkeypatch.setattr(dcgan.DCGAN, "start_epoch", go_bad)
     assert train(tmp_path, data_path, "--epochs", "3") == 2

@@ -152,7 +152,8 @@ def history_of(**columns):
     well = {"d_real": [0.6] * num, "d_fake": [0.4] * num}
     well |= {"fid": [5.0] * num, "rarest_digit": [0.9] * num}
     return [
-        [(well | columns).get(name, [1.0] * num)[i] for name in EpochRecord._fields] for i in range(num)
+        [(well | columns).get(name, [1.0] * num)[i] for name in EpochRecord._fields]
+        for i in range(num)
     ]
 
 

@@ -58,8 +58,7 @@ def test_kid_agrees_with_scikit_learn_s_kernel():
 
 def test_kid_is_unbiased_and_knows_its_error():
     found = [
-        metrics.kid(*np.random.default_rng(seed).normal(size=(2, 200, 4)))
-        for seed in range(100)
+        metrics.kid(*np.random.default_rng(seed).normal(size=(2, 200, 4))) for seed in range(100)
     ]
     values, errors = np.transpose(found)
     assert min(values) < 0 and abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(100)
@@ -171,9 +170,7 @@ def spoilt(judged, held_out):
 
 
 @pytest.mark.parametrize("way", ["blurred", "noised", "shifted", "dropped", "collapsed"])
-@pytest.mark.parametrize(
-    "score", ["fid_test", "fid_infinity_test", "kid_test"]
-)
+@pytest.mark.parametrize("score", ["fid_test", "fid_infinity_test", "kid_test"])
 def test_distances_see_spoilt_digits(spoilt, way, score):
     honest, found = (np.ravel(spoilt[each][score])[0] for each in ("honest", way))
     assert found > 4 * abs(honest)

@@ -7,7 +7,10 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+import data
+from evaluation.classifier import DigitClassifier
 from evaluation.scores import TrainingScore
+from sampling import acceptance
 from sampling.sampler import Sampler
 from training.checkpointer import Checkpointer
 from training.logger import GRID_SAMPLES, Logger, find_troubles
@@ -72,6 +75,12 @@ class Chief:
         if is_due:
             jobs.append(functools.partial(self.checkpointer.save, state))
         self.writer.submit(*jobs)
+
+    def calibrate(self, run, images_digest):
+        """Calibrate which digits to accept when drawing, for a run that learned MNIST."""
+        if images_digest == data.MNIST_DIGEST:
+            classifier = self.scorer.classifier if self.scorer else DigitClassifier()
+            acceptance.load_or_calibrate(run.folder, "latest", self.sampler, classifier)
 
     def save(self, progress):
         """Have the training state and the generator written."""

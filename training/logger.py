@@ -70,13 +70,13 @@ def find_troubles(history):
     if len(history) >= 3 and min(d_real) > 0.95 and max(d_fake) < 0.05:
         troubles["discriminator"] = (
             "the discriminator has won: for three epochs it was sure of every image, so the "
-            "generator learns little; try another --run with more --dropout or another --seed"
+            "generator learns little; start another --run with more --dropout or another --seed"
         )
     if len(rarest) >= 2 and max(rarest[-2:]) < 0.1:
         troubles["mode collapse"] = (
             "digits have vanished: one of the ten is drawn less than a tenth as often as it should "
             "be (rarest_digit in the history); the best generator so far is kept; if none "
-            "returns, try another --run with another --seed or a lower --learning_rate"
+            "returns, start another --run with another --seed or a lower --learning_rate"
         )
     if len(fids) > 4 and min(fids[-4:]) > 1.1 * min(fids[:-4]):
         troubles["getting worse"] = (

@@ -21,12 +21,12 @@ def generator_loss(fake_logits):
 def generator_gradient(discriminator_gradient, fake_logits):
     """Gradient of the generator's loss by the fake images, from that of the discriminator's.
 
-    Both losses see a fake image through its own logit l alone. By l, the generator's
-    softplus(-l) has the slope -sigmoid(-l), the discriminator's softplus(l) has sigmoid(l), and
-    the ratio of the two is -exp(-l). So one backward pass through the discriminator serves both
-    players: the gradient (batch, 28, 28, 1) of its loss, times this factor for each image, is the
-    generator's. It needs a discriminator that does not mix the images of a batch
-    (`check_images_stay_apart`). Below l = -60 the factor stays put, lest it overflow.
+    Both losses see a fake image through its own logit l alone. With respect to l, the generator's
+    softplus(-l) has the derivative -sigmoid(-l), the discriminator's softplus(l) has sigmoid(l),
+    and the ratio of the two is -exp(-l). So one backward pass through the discriminator serves
+    both networks: the gradient (batch, 28, 28, 1) of its loss, times this factor for each image,
+    is the generator's. It needs a discriminator that does not mix the images of a batch
+    (`check_images_stay_apart`). The exponent is clipped at 60 to avoid overflow.
     """
     factor = -tf.exp(tf.minimum(-fake_logits, 60.0))
     return discriminator_gradient * factor[:, :, None, None]
@@ -51,7 +51,7 @@ def check_images_stay_apart(logits_of, images):
 def r1_penalty(logits_of, real):
     """|d logits / d x|^2 / 2 at real images (batch, 28, 28, 1), averaged (Mescheder et al. 2018).
 
-    It keeps the discriminator from becoming steep, and so from learning its images by heart.
+    It keeps the discriminator from becoming steep, and so from memorising its images.
     """
     with tf.GradientTape() as tape:
         tape.watch(real)

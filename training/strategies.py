@@ -39,7 +39,7 @@ def connect(settings):
         strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
     else:
         if strategy_name == "mirrored":
-            say("--strategy mirrored: there is only one device here, going on with that one")
+            say("--strategy mirrored: there is only one device; using it")
         strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
@@ -214,3 +214,13 @@ def describe(strategy):
     if replicas > 1:
         words += f" (one of {replicas} replicas)" if strategy.cluster_resolver else " (mirrored)"
     return words
+
+
+class Devices:
+    """What a run computes on: its strategy, whether XLA compiles the step, and the workers."""
+
+    def __init__(self, settings):
+        self.strategy = connect(settings)
+        self.compiled = use_xla(settings, self.strategy)
+        self.workers = Workers(self.strategy)
+        self.description = describe(self.strategy)
