@@ -258,6 +258,12 @@ def file_path(value):
         return "must be a path"
 
 
+def batch_size(value):
+    """Check for a number of images at once ('1'), or for 'any'."""
+    if not re.fullmatch("any|[1-9][0-9]{0,3}", value):
+        return "must be a whole number from 1 to 9999, or any"
+
+
 def saving_interval(value):
     """Check for a number of epochs ('1') or of minutes ('10m')."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}m?", value):

@@ -4,11 +4,11 @@ import re
 import shutil
 import sys
 
-import exports
+from storage import exports
 import numpy as np
 import onnx
 import pytest
-import runs
+from storage import runs
 from conftest import one_line, roots
 
 import export_generator
