@@ -8,11 +8,13 @@ ARGS =
 # and some shells have a HOST of their own.
 HOST = 127.0.0.1
 PORT ?= 8000
+SITE = demo/site
+WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
 # The NVIDIA driver leaves these on Linux and on Windows' WSL.
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
 REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
 
-.PHONY: train digits demo test test-all lint clean
+.PHONY: train digits demo site test test-all lint clean
 
 train: .venv/ready
 	$(BIN)/python train_dcgan.py $(ARGS)
@@ -20,10 +22,19 @@ train: .venv/ready
 digits: .venv/ready
 	$(BIN)/python generate_digits.py --num_samples 10 $(ARGS)
 
-demo: .venv/ready-dev demo/node_modules/ready demo/classifier.onnx
+demo: .venv/ready-dev
 	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --check
-	$(BIN)/python export_generator.py --format onnx --output demo/generator.onnx --overwrite $(ARGS)
-	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)'
+	@$(MAKE) site
+	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --folder $(SITE)
+
+# A folder for any static host, under any path. The runtime ends in .js, which every host knows.
+site: .venv/ready-dev demo/node_modules/ready
+	mkdir -p $(SITE)/onnxruntime-web
+	cp demo/index.html demo/demo.css demo/demo.js $(SITE)
+	cp $(WEB_RUNTIME)/ort.wasm.bundle.min.mjs $(SITE)/onnxruntime-web/ort.js
+	cp $(WEB_RUNTIME)/ort-wasm-simd-threaded.wasm $(SITE)/onnxruntime-web
+	$(BIN)/python export_generator.py --format onnx --with_classifier --overwrite \
+		--output $(SITE)/generator.onnx $(ARGS)
 
 # The quick tests, three minutes at most.
 test: .venv/ready-test
@@ -60,8 +71,5 @@ demo/node_modules/ready: demo/package-lock.json
 	npm ci --prefix demo --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-demo/classifier.onnx: assets/classifier.npz .venv/ready-dev
-	$(BIN)/python demo/export_classifier.py
-
 clean:
-	rm -rf .venv demo/node_modules demo/*.onnx
+	rm -rf .venv demo/node_modules demo/site

@@ -66,6 +66,8 @@ class Settings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             check, value = field.metadata["check"], getattr(self, field.name)
+            if field.type is str and (not isinstance(value, str) or "\0" in value):
+                check = text
             wrong = check and check(value)
             if wrong:
                 raise UserError(f"--{field.name} {wrong}, got {value!r}")
@@ -244,10 +246,22 @@ def digits_and_spaces(values):
         return "must be made of digits 0 to 9 and spaces"
 
 
+def text(value):
+    """Check for what a text can be: no NUL, and no list, which argparse makes of --run=--."""
+    if not isinstance(value, str) or "\0" in value:
+        return "must be a text"
+
+
 def file_path(value):
     """Check for a path that an operating system could take."""
     if not value or "\0" in value:
         return "must be a path"
+
+
+def batch_size(value):
+    """Check for a number of images at once ('1'), or for 'any'."""
+    if not re.fullmatch("any|[1-9][0-9]{0,3}", value):
+        return "must be a whole number from 1 to 9999, or any"
 
 
 def saving_interval(value):

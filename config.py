@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli import (
     Settings,
+    batch_size,
     below_one,
     between,
     digits_and_spaces,
@@ -190,11 +191,17 @@ class ExportSettings(Settings):
     """Export a trained generator for another runtime, and check that it draws the same there."""
 
     format: str = option(
-        "onnx", "saved_model, onnx or tflite", one_of("saved_model", "onnx", "tflite")
+        "onnx",
+        "keras, saved_model, onnx or tflite",
+        one_of("keras", "saved_model", "onnx", "tflite"),
     )
     run: str = option("", "run to export (default: your latest)", optional_run_name)
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
     output: str = option("", "a file, or a folder for saved_model (default: in the run's folder)")
+    batch: str = option("any", "a fixed batch size, for runtimes that need one", batch_size)
+    with_classifier: bool = option(
+        False, "write the digit classifier too, beside it, as NAME-classifier"
+    )
     overwrite: bool = option(False, "replace an existing export")
     checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
 

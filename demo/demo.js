@@ -3,17 +3,19 @@
 
 "use strict";
 
-const RUNTIME = "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
+const RUNTIME = "./onnxruntime-web/ort.js";
 const SURE = 0.9; // the classifier's probability of a digit that is good enough
 const BATCH = 8; // digits drawn at once in search of those,
 const MOST = 32; // batches at most,
 const PATIENCE = 100; // milliseconds until one that is only likelier than not will do
 const SPARE = 2; // of each digit are kept ready
+const KEPT = 12; // digits in the strip
+const ENLARGED = 10; // pixels a pixel of the PNG to download
 const DIGIT = 0; // purpose of random numbers; 1, 2, ... are the sliders' directions
 
-const [canvas, status, form, controls, link] = ["canvas", "status", "form", "controls", "link"].map(
-  (id) => document.getElementById(id),
-);
+const [canvas, status, form, controls, link, download, strip, template] = [
+  ...["canvas", "status", "form", "controls", "link", "download", "strip", "entry"],
+].map((id) => document.getElementById(id));
 const sliders = [...form.querySelectorAll("[type=range]")];
 let runtime, generator, classifier;
 let seed = 0;
@@ -52,21 +54,29 @@ function bend(z, positions) {
   return moved.map((value) => value * scale);
 }
 
-/** Digits of some noise, pixels in [-1, 1], and the classifier's ten probabilities of each. */
+/** Digits of some noise, pixels in [-1, 1]; the classifier's ten probabilities of each, and
+ * whether to accept it, by chance where the classifier says how likely that should be. */
 async function draw(zs) {
   const tensor = new runtime.Tensor("float32", zs.flat(), [zs.length, zs[0].length]);
   const { digits } = await generator.run({ noise: tensor });
-  const { probabilities } = await classifier.run({ digits });
+  const { probabilities, acceptance } = await classifier.run({ digits });
   const rows = zs.map((_, i) => probabilities.data.slice(10 * i, 10 * (i + 1)));
-  return { pixels: digits.data, rows };
+  const accepted = zs.map((_, i) => !acceptance || Math.random() < acceptance.data[i]);
+  return { pixels: digits.data, rows, accepted };
 }
 
-/** Draw a batch by chance, and keep for each digit the seeds that look most like it. */
-async function stockUp() {
+/** Draw a batch by chance: {seed, row of probabilities} of each digit that is accepted. */
+async function drawBatch() {
   const seeds = [...crypto.getRandomValues(new Uint32Array(BATCH))];
-  const { rows } = await draw(seeds.map((each) => noise(DIGIT, each)));
+  const { rows, accepted } = await draw(seeds.map((each) => noise(DIGIT, each)));
+  return seeds.map((seed, i) => ({ seed, row: rows[i] })).filter((_, i) => accepted[i]);
+}
+
+/** Draw a batch, and keep for each digit the seeds that look most like it. */
+async function stockUp() {
+  const drawn = await drawBatch();
   for (const [digit, kept] of stock.entries()) {
-    kept.push(...seeds.map((seed, i) => ({ seed, probability: rows[i][digit] })));
+    kept.push(...drawn.map(({ seed, row }) => ({ seed, probability: row[digit] })));
     kept.sort((one, other) => other.probability - one.probability).splice(SPARE);
   }
 }
@@ -76,7 +86,8 @@ async function newDigit(began) {
   const kept = stock[form.wanted.value]; // none for `any`
   const enough = () => (performance.now() - began < PATIENCE ? SURE : 0.5);
   for (let i = 0; kept && i < MOST && !(kept[0]?.probability >= enough()); i++) await stockUp();
-  seed = kept ? kept.shift().seed : crypto.getRandomValues(new Uint32Array(1))[0];
+  const found = kept ?? (await drawBatch());
+  seed = found.shift()?.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   for (const slider of sliders) slider.value = 0;
   await show(began);
 }
@@ -100,10 +111,41 @@ async function show(began) {
   const likeliest = rows[0].indexOf(Math.max(...rows[0]));
   const percent = Math.floor(100 * rows[0][likeliest]);
   canvas.setAttribute("aria-label", `A handwritten ${likeliest}`);
+  download.download = `digit-${likeliest}-seed-${seed}.png`;
+  download.href = enlarged();
   status.className = "";
   status.textContent =
     `The classifier reads ${likeliest}, ${percent} % sure.\n` +
     `Here in ${Math.round(performance.now() - began)} ms.`;
+}
+
+/** What is shown as a PNG, black on white, in a data URL. */
+function enlarged() {
+  const large = document.createElement("canvas");
+  large.width = large.height = 28 * ENLARGED;
+  const context = large.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, large.width, large.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, large.width, large.height);
+  return large.toDataURL();
+}
+
+/** Put what is shown into the strip: first, or in the place that its seed has there. */
+function keep() {
+  let entry = [...strip.children].find((each) => each.dataset.seed === `${seed}`);
+  if (!entry) {
+    strip.prepend(template.content.cloneNode(true));
+    strip.children[KEPT]?.remove();
+    entry = strip.firstElementChild;
+    entry.dataset.seed = seed;
+  }
+  for (const each of strip.querySelectorAll("a")) each.removeAttribute("aria-current");
+  const [anchor, picture] = entry.querySelectorAll("a, img");
+  anchor.href = address();
+  anchor.setAttribute("aria-current", "true");
+  picture.src = canvas.toDataURL();
+  picture.alt = canvas.getAttribute("aria-label");
 }
 
 /** Show what the page's address names, or a new digit if it names none. */
@@ -141,7 +183,9 @@ function inTurn(task, remember) {
       await task(began);
       prepare();
       link.href = address();
-      if (remember) history[remember](null, "", link.href);
+      if (!remember) return;
+      history[remember](null, "", link.href);
+      keep();
     })
     .catch((error) => complain(`This went wrong: ${error.message}`));
 }
@@ -165,7 +209,7 @@ async function start() {
   try {
     runtime = await import(RUNTIME);
     runtime.env.wasm.numThreads = 1; // more would need headers that a plain server does not send
-    const names = ["generator.onnx", "classifier.onnx"];
+    const names = ["generator.onnx", "generator-classifier.onnx"];
     [generator, classifier] = await Promise.all(names.map(loadModel));
   } catch (error) {
     complain(`Cannot draw: ${error.message}. Run “make demo” in the project's folder.`);

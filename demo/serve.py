@@ -1,4 +1,4 @@
-"""Serve the page of this folder, from your machine or out of a container: `make demo`."""
+"""Serve the page that `make site` built, from your machine or a container: `make demo`."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
-from cli import Settings, UserError, option, run_command, say  # noqa: E402
+from cli import Settings, UserError, file_path, option, run_command, say  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +19,13 @@ class ServeSettings(Settings):
 
     host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 for all, out of a container")
     port: str = option("8000", "port to listen at")
+    folder: str = option(str(DEMO / "site"), "what to serve", file_path)
     check: bool = option(False, "only say whether that can be listened at")
 
 
 def serve(settings):
     """Serve the page until Ctrl-C."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(DEMO))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=settings.folder)
     family, address = find_address(settings)
     server = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": family})
     try:

@@ -10,6 +10,7 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 import data
@@ -46,6 +47,27 @@ def statistics(predictions):
     log_odds = np.log(top + 1e-7) - np.log(1 - top + 1e-7)
     x = np.column_stack([predictions.features, log_odds])
     return np.concatenate([x, x**2], 1)
+
+
+def network_with_probability(network, acceptance):
+    """A classifier's network, (features, probabilities), as one that other runtimes may run.
+
+    It gives for images (batch, 28, 28, 1) the probabilities of the ten digits, (batch, 10), and
+    that of being accepted, (batch, 1): Acceptance.probability in operations of Keras.
+    """
+    features, probabilities = network.outputs
+    top = keras.ops.max(probabilities, axis=1, keepdims=True)
+    others = keras.ops.where(probabilities < top, probabilities, 0.0)
+    rest = keras.ops.sum(others, axis=1, keepdims=True)  # 1 - top, where float32 has no digits left
+    log_odds = keras.ops.log(top + 1e-7) - keras.ops.log(rest + 1e-7)
+    x = keras.ops.concatenate([features, log_odds], axis=1)
+    log_ratio = keras.layers.Dense(1, name="log_ratio")
+    log_cr = log_ratio(keras.ops.concatenate([x, x * x], axis=1))
+    weights = acceptance.weights / acceptance.scale
+    log_ratio.kernel.assign(weights[:, None])
+    log_ratio.bias.assign([acceptance.bias - acceptance.mean @ weights])
+    accepted = keras.ops.exp(keras.ops.minimum(log_cr, 0.0))
+    return keras.Model(network.inputs, [probabilities, accepted], name="classifier")
 
 
 def calibrate(real, generated):

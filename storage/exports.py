@@ -1,6 +1,7 @@
 """A network in the files of other runtimes, each asked whether it computes what Keras does."""
 
 import importlib
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,32 +9,51 @@ import numpy as np
 
 from cli import UserError
 from startup import hidden_messages
-from storage import files
+from storage import descriptions, files
 
-BATCH_SIZES = (1, 7)  # any two show that the batch is free
+BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4
 GREY_LEVEL = 1 / 127.5
 
 
-def build_module(network, takes, gives):
-    """A tf.Module whose `serve` is the network in use: {gives: network(takes)}, batch free.
+class Exported(NamedTuple):
+    """A network as the world outside sees it."""
 
-    Each runtime gets this one function, so no converter has to know the network's layers.
+    network: object  # a Keras model
+    takes: str  # the name of its input, float32 (batch, ...),
+    gives: tuple  # and those of its outputs
+    batch: int | None  # a fixed batch size, or None for any
+    description: dict  # what its file says about itself
+
+
+def build_module(exported):
+    """A tf.Module whose `serve` is the network in use: {takes: array} to {name: array}.
+
+    Most runtimes get this one function, so no converter has to know the network's layers.
     """
     import tensorflow as tf
 
-    inputs = tf.TensorSpec(network.input_shape, tf.float32, takes)
+    shape = (exported.batch, *exported.network.input_shape[1:])
+    inputs = tf.TensorSpec(shape, tf.float32, exported.takes)
     module = tf.Module()
-    module.variables_served = [variable.value for variable in network.variables]
-    module.serve = tf.function(lambda x: {gives: network(x, training=False)}, [inputs])
+    module.variables_served = [variable.value for variable in exported.network.variables]
+    module.serve = tf.function(lambda x: compute(exported, x), [inputs])
     return module
 
 
-def save_saved_model(module, path):
+def compute(exported, x):
+    """What the network gives for x, outside training: {name: tensor}."""
+    outputs = exported.network(x, training=False)
+    return dict(zip(exported.gives, outputs if isinstance(outputs, list) else [outputs]))
+
+
+def save_saved_model(exported, path):
     """Write a folder that TensorFlow serves without this code."""
     import tensorflow as tf
 
+    module = build_module(exported)
     tf.saved_model.save(module, path, signatures=module.serve)
+    (path / descriptions.MEMBER).write_text(descriptions.as_json(exported.description))
 
 
 def load_saved_model(path):
@@ -44,13 +64,18 @@ def load_saved_model(path):
     return lambda arrays: {name: value.numpy() for name, value in serve(**arrays).items()}
 
 
-def save_onnx(module, path):
+def save_onnx(exported, path):
     """Write an ONNX file."""
     import tf2onnx
 
-    model, _ = tf2onnx.convert.from_function(module.serve, module.serve.input_signature)
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    serve = build_module(exported).serve
+    model, _ = tf2onnx.convert.from_function(serve, serve.input_signature)
+    if exported.batch is None:
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for key, value in exported.description.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        model.metadata_props.add(key=key, value=text)
     path.write_bytes(model.SerializeToString())
 
 
@@ -63,13 +88,15 @@ def load_onnx(path):
     return lambda arrays: dict(zip(names, session.run(names, arrays)))
 
 
-def save_tflite(module, path):
+def save_tflite(exported, path):
     """Write a LiteRT (TensorFlow Lite) file."""
     import tensorflow as tf
 
+    module = build_module(exported)
     functions = [module.serve.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, module)
     path.write_bytes(converter.convert())
+    descriptions.add_member(path, exported.description)
 
 
 def load_tflite(path):
@@ -78,6 +105,30 @@ def load_tflite(path):
 
     serve = Interpreter(str(path)).get_signature_runner()
     return lambda arrays: serve(**arrays)
+
+
+def save_keras(exported, path):
+    """Write a .keras file of stock layers, for Keras 3 on any backend."""
+    from storage import folding
+
+    network, takes, gives, batch, _ = exported
+    folding.fold(network, takes, gives, batch).save(path)
+    descriptions.add_member(path, exported.description)
+
+
+def load_keras(path):
+    """Its function: {name: array} to {name: array}."""
+    import keras
+
+    network = keras.models.load_model(path, safe_mode=True)
+    takes, names = network.inputs[0].name, network.output_names
+
+    def call(arrays):
+        outputs = network(arrays[takes], training=False)
+        outputs = outputs if isinstance(outputs, dict) else {names[0]: outputs}
+        return {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
+
+    return call
 
 
 class Format(NamedTuple):
@@ -91,6 +142,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "keras": Format(".keras", (), save_keras, load_keras, ROUNDING),
     "saved_model": Format(".saved_model", (), save_saved_model, load_saved_model, ROUNDING),
     "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), save_onnx, load_onnx, ROUNDING),
     "tflite": Format(".tflite", ("ai_edge_litert",), save_tflite, load_tflite, GREY_LEVEL),
@@ -104,7 +156,7 @@ def check_packages(name):
         try:
             importlib.import_module(package)
         except Exception as error:  # protobuf's TypeError, where versions do not fit
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             wanted = " ".join(packages).replace("_", "-")
             raise UserError(
                 f"{name} needs more packages, or other versions ({reason}): "
@@ -112,26 +164,26 @@ def check_packages(name):
             ) from error
 
 
-def export(network, takes, gives, name, path):
+def export(network, takes, gives, name, path, batch=None, description=None):
     """Write a network to `path` in the format of this name; how far it is from Keras.
 
-    It takes float32 (batch, ...) called `takes` and gives one called `gives`. Raises UserError, and
-    leaves what was there, when it cannot be written or does not compute what the network does.
+    It takes float32 (batch, ...) called `takes`, for any batch unless one is given, and gives what
+    `gives` names, a string or a tuple of them. The description is a dictionary for JSON. Raises
+    UserError, and leaves what was there, when it cannot be written or does not compute what the
+    network does.
     """
     import tensorflow as tf
 
-    kind = FORMATS[name]
+    kind, gives = FORMATS[name], (gives,) if isinstance(gives, str) else gives
+    exported = Exported(network, takes, gives, batch, description or {})
     with files.taking_place(path) as partial, hidden_messages():
         try:
-            kind.save(build_module(network, takes, gives), partial)
+            kind.save(exported, partial)
         except tf.errors.OpError as error:
             reason = error.message.rpartition("; ")[2]
             raise UserError(f"{path}: cannot be written ({reason})") from error
         call = kind.load(partial)
-        differences = [
-            largest_difference(network, lambda x: call({takes: x})[gives], batch_size)
-            for batch_size in BATCH_SIZES
-        ]
+        differences = [largest_difference(exported, call, each) for each in batch_sizes(batch)]
         difference = np.max(differences)  # NaN if one is
         if not difference <= kind.tolerance:
             raise UserError(
@@ -141,9 +193,17 @@ def export(network, takes, gives, name, path):
     return difference
 
 
-def largest_difference(network, call, batch_size):
+def batch_sizes(batch):
+    """The batch sizes at which a file is checked."""
+    return BATCH_SIZES if batch is None else (batch,)
+
+
+def largest_difference(exported, call, batch_size):
     """How far two networks are apart on the same noise; infinite if their shapes are."""
-    noise = np.random.default_rng(0).standard_normal((batch_size, *network.input_shape[1:]))
-    noise = noise.astype(np.float32)
-    expected, found = network(noise, training=False).numpy(), call(noise)
-    return np.max(np.abs(expected - found)) if expected.shape == found.shape else np.inf
+    shape = (batch_size, *exported.network.input_shape[1:])
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found, differences = call({exported.takes: noise}), []
+    for name, expected in compute(exported, noise).items():
+        same_shape = found[name].shape == expected.shape
+        differences.append(np.max(np.abs(found[name] - expected)) if same_shape else np.inf)
+    return np.max(differences)

@@ -20,6 +20,7 @@ import training.gan
 from config import MNIST
 from evaluation.classifier import DigitClassifier
 from helpers import train
+from readers import read_npz
 from training.gan import DCGAN
 
 deselected = []
@@ -60,7 +61,7 @@ def shared_networks():
 @pytest.fixture(scope="session")
 def mnist():
     """MNIST: x_train, y_train, x_test and y_test."""
-    return data.read_npz(MNIST)
+    return read_npz(MNIST)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """What several test files do: run a command, train a small run, read what it wrote."""
 
 import csv
+import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import train_dcgan
 from config import REPOSITORY
@@ -12,10 +14,19 @@ SMALL = ["--batch_size", "8", "--run", "small", "--evaluate_every", "0"]
 CLOCK_COLUMNS = ("seconds", "images_per_second")  # of the history: they depend on the machine
 
 
-def run_script(name, *words, **options):
-    """Run a script as a person would; return the finished process, with its output as text."""
+def run_script(name, *words, stub="", stub_folder=None, env=None, **options):
+    """Run a script as a person would; Python code `stub` runs first, as sitecustomize of a folder.
+
+    Returns the finished process, with its output as text.
+    """
     command = [sys.executable, str(REPOSITORY / name), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | (env or {})
+    options = {"capture_output": True, "text": True, "timeout": 300} | options
+    if stub:
+        Path(stub_folder).mkdir(exist_ok=True)
+        Path(stub_folder, "sitecustomize.py").write_text(stub)
+        env["PYTHONPATH"] = str(stub_folder)
+    return subprocess.run(command, env=env, **options)
 
 
 def one_line(text):

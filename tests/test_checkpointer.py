@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-import data
 from config import TrainSettings
 from helpers import one_line, state_paths, steps_saved, train
+from readers import read_npz
 from storage.files import is_whole
 from storage.runs import Run
 from training import checkpointer
@@ -29,7 +29,7 @@ def run(tmp_path):
 def test_a_state_and_its_generator_are_written(run):
     Checkpointer(run, None, steps_per_epoch=10).save(STATE)
     assert is_whole(run.folder / "state-000000015.npz")
-    snapshot = data.read_npz(run.folder / "generator.npz")
+    snapshot = read_npz(run.folder / "generator.npz")
     assert snapshot.keys() == {"dense/kernel", "epoch"} and snapshot["epoch"] == 1.5
 
 
@@ -152,5 +152,5 @@ def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch
     assert train(tmp_path, data_path, "--epochs", 3) == 2
     assert "generator_ema/dense/kernel" in one_line(capsys.readouterr().err)
     assert steps_saved(tmp_path) == [5]
-    for array in data.read_npz(tmp_path / "checkpoints" / "small" / "generator.npz").values():
+    for array in read_npz(tmp_path / "checkpoints" / "small" / "generator.npz").values():
         assert np.isfinite(array).all()

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-import data
 import generate_digits
 from evaluation.scores import TrainingScore
 from helpers import one_line, read_history, roots, state_paths, steps_saved, train
+from readers import read_npz
 from storage import images, runs
 from training.chief import Chief
 from training.progress import EpochScore
@@ -47,7 +47,7 @@ def test_a_worse_generator_does_not_replace_the_best(tmp_path, data_path, fids):
     assert train(tmp_path, data_path, *words, 2) == 0
     best = tmp_path / "checkpoints" / "small" / "generator-best.npz"
     content = best.read_bytes()
-    assert data.read_npz(best)["epoch"] == 2
+    assert read_npz(best)["epoch"] == 2
     assert train(tmp_path, data_path, *words, 3) == 0  # and it is still known after a pause
     assert best.read_bytes() == content
 

@@ -11,7 +11,7 @@ import pytest
 
 from config import REPOSITORY
 from helpers import one_line, roots, run_script, train
-from storage import runs
+from storage.locks import Lock
 from training import cluster
 
 WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
@@ -136,13 +136,13 @@ def test_workers_with_different_settings_are_refused(tmp_path, data_path):
 def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, data_path):
     folder = tmp_path / "checkpoints" / "small"
     folder.mkdir(parents=True)
-    lock = runs.take_lock(folder / "lock")
+    lock = Lock(folder / "lock")
     chief, worker = start_workers(tmp_path, data_path)
     _, err = chief.communicate(timeout=120)
     assert chief.returncode == 2 and "another process" in err
     _, err = worker.communicate(timeout=120)
     assert worker.returncode == 2 and "Traceback" not in err
-    lock.close()
+    lock.release()
 
 
 @pytest.mark.slow

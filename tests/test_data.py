@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import data
+import readers
 from cli import UserError
 from config import MNIST
 from helpers import damaged_copies
@@ -19,13 +20,6 @@ from helpers import damaged_copies
 def idx(images, magic=0x803):
     """The bytes of an IDX file with these images."""
     return struct.pack(">4I", magic, *images.shape) + images.tobytes()
-
-
-def npy(array):
-    """The bytes of an .npy with this array."""
-    packed = io.BytesIO()
-    np.save(packed, array)
-    return packed.getvalue()
 
 
 def npz(**arrays):
@@ -51,13 +45,13 @@ def test_idx_and_npz_read_the_same(tmp_path, digits, data_path):
         file.write_bytes(pack(idx(digits)))
         # The test images lie beside them, as their authors ship them, and are never taken.
         (folder / "t10k-images-idx3-ubyte").write_bytes(idx(digits[:5]))
-        np.testing.assert_array_equal(data.load_images(folder), data.load_images(data_path))
+        np.testing.assert_array_equal(data.load_images(folder), digits)
         np.testing.assert_array_equal(data.load_images(file), digits)
         renamed = file.rename(tmp_path / f"{name}.idx{suffix}")
         np.testing.assert_array_equal(data.load_images(renamed), digits)
     bare = tmp_path / "no_ending"
     bare.write_bytes(data_path.read_bytes())
-    np.testing.assert_array_equal(data.load_images(bare), digits)
+    np.testing.assert_array_equal(data.load_images(bare), digits[:40])
 
 
 def test_emnist_as_its_authors_ship_it(tmp_path, digits):
@@ -76,10 +70,9 @@ BAD_SETS = {
     "nothing.npz": b"",
     "pickle.npz": pickle.dumps(SQUARES),
     "objects.npz": npz(x_train=np.array([SQUARES, None], object)),
-    "bare.npz": npy(SQUARES),
-    "other_name.npz": npz(images=SQUARES),
+    "two_names.npz": npz(a=SQUARES, b=SQUARES),
     "shape.npz": npz(x_train=np.zeros((3, 32, 32), np.uint8)),
-    "colour.npz": npz(x_train=np.zeros((3, 28, 28, 3), np.uint8)),
+    "colour.npz": npz(x_train=np.arange(3 * 784 * 3).reshape(3, 28, 28, 3).astype(np.uint8)),
     "type.npz": npz(x_train=np.zeros((3, 28, 28))),
     "none.npz": npz(x_train=SQUARES[:0]),
     "short-idx3-ubyte": idx(SQUARES)[:-1],
@@ -87,7 +80,6 @@ BAD_SETS = {
     "labels-idx3-ubyte": idx(SQUARES, magic=0x801),
     "shape-idx3-ubyte": idx(np.zeros((3, 32, 32), np.uint8)),
     "short-idx3-ubyte.gz": gzip.compress(idx(SQUARES))[:-12],
-    "plain-idx3-ubyte.gz": idx(SQUARES),
 }
 
 
@@ -132,7 +124,7 @@ def test_an_epoch_takes_each_image_at_most_once_in_its_own_order():
 
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "bomb.npz", x_train=np.zeros((3000, 28, 28), np.uint8))
-    monkeypatch.setattr(data, "LARGEST_ARCHIVE", 1 << 20)
+    monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
     with pytest.raises(UserError, match="unpacks"):
         data.load_images(tmp_path / "bomb.npz")
 
@@ -173,7 +165,7 @@ def test_files_changed_at_random_are_at_worst_refused(tmp_path, digits, kind):
         path.write_bytes(mutate(content, seed))
         try:
             if kind == "weights":
-                data.read_npz(path)
+                readers.read_npz(path)
             else:
                 assert data.load_images(path).dtype == np.uint8
         except UserError as error:
@@ -205,7 +197,7 @@ def test_damage_to_a_snapshot_never_changes_a_weight(tmp_path):
     for content in damaged_copies(path.read_bytes(), 1):
         path.write_bytes(content)
         try:
-            arrays = data.read_npz(path, *STATE)
+            arrays = readers.read_npz(path, *STATE)
         except UserError:
             refused += 1
         else:

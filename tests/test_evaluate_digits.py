@@ -10,6 +10,7 @@ import data
 import evaluate_digits
 from config import CLASSIFIER, EvaluateSettings
 from helpers import one_line, roots, train
+from readers import read_npz
 from storage import files, images
 
 
@@ -111,7 +112,7 @@ BAD = {
     "wrong type": (dict(images=np.full((2000, 28, 28), np.nan)), "float64"),
     "blank": (dict(images=np.zeros((2000, 28, 28))), "blank"),
     "the same": (dict(images=np.tile(np.arange(784).reshape(28, 28) % 9, (2000, 1, 1))), "same"),
-    "another name": (dict(pictures=np.zeros((2000, 28, 28))), "pictures"),
+    "two names": (dict(a=np.zeros((2000, 28, 28)), b=np.zeros((2000, 28, 28))), "several"),
     "none": (dict(images=np.zeros((0, 28, 28))), "no images"),
 }
 
@@ -146,7 +147,7 @@ def test_other_bad_input_is_refused(small_run, real, tmp_path, capsys):
 def test_a_generator_with_weights_that_are_not_finite_is_refused(small_run, real, tmp_path, capsys):
     folder = tmp_path / "checkpoints" / "bad"
     folder.mkdir(parents=True)
-    arrays = data.read_npz(small_run / "checkpoints" / "small" / "generator.npz")
+    arrays = read_npz(small_run / "checkpoints" / "small" / "generator.npz")
     arrays["dense/kernel"][0, 0] = np.nan
     np.savez(folder / "generator.npz", **arrays)
     assert evaluate(tmp_path, real, "--run", "bad") == 2

@@ -12,7 +12,12 @@ from storage import exports, runs
 from storage.weights import load_generator
 
 BEYOND_TENSORFLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "tflite")]
-FORMATS = ["saved_model", *BEYOND_TENSORFLOW]
+FORMATS = ["keras", "saved_model", *BEYOND_TENSORFLOW]
+
+
+def test_every_format_is_tested():
+    names = [each if isinstance(each, str) else each.values[0] for each in FORMATS]
+    assert names == list(exports.FORMATS)
 
 
 def export(folder, *words):
@@ -27,7 +32,7 @@ def test_the_other_runtime_draws_the_same_at_any_batch_size(copied_run, capsys, 
     path = run / f"generator{exports.FORMATS[name].suffix}"
     printed = capsys.readouterr().out
     assert re.search(rf"Wrote {path}, [0-9.]+ MB", printed)
-    assert "within" in printed and "batch sizes 1 and 7" in printed
+    assert "within" in printed and "batch size 1 and 7" in printed
     generator = load_generator(*runs.load_snapshot(run, "latest"))
     draw = exports.FORMATS[name].load(path)
     for batch_size in (1, 2, 65):
@@ -102,7 +107,7 @@ def test_a_missing_package_is_named(small_run, tmp_path, monkeypatch, capsys):
     for package in ("tf2onnx", "onnxruntime"):
         monkeypatch.setitem(sys.modules, package, None)
     assert export(small_run, "--format", "onnx", "--output", tmp_path / "a.onnx") == 2
-    assert "pip install tf2onnx onnxruntime" in one_line(capsys.readouterr().err)
+    assert "pip install --upgrade tf2onnx onnxruntime" in one_line(capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
 
 

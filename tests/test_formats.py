@@ -7,6 +7,7 @@ import pytest
 
 import data
 from cli import UserError
+from readers import read_npz
 from storage import formats, images
 from storage.formats import Samples
 
@@ -38,7 +39,7 @@ def test_a_picture_is_the_grid_of_the_digits(tmp_path):
 def test_labels_and_other_arrays_go_with_the_digits(tmp_path):
     arrays = {"labels": LABELS, "noise": np.ones((105, 6), np.float32)}
     formats.write(f"{tmp_path}/a.npz", samples(**arrays))
-    found = data.read_npz(tmp_path / "a.npz")
+    found = read_npz(tmp_path / "a.npz")
     assert found.keys() == {"images", "labels", "noise"}
     np.testing.assert_array_equal(found["labels"], LABELS)
     assert found["noise"].dtype == np.float32

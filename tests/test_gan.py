@@ -10,6 +10,7 @@ import tensorflow as tf
 import data
 from cli import UserError
 from config import REPOSITORY, TrainSettings
+from readers import read_npz
 from sampling.noise import BLOCK, SAMPLING, TRAINING, normal_noise
 from sampling.sampler import Sampler
 from storage.weights import named_variables
@@ -90,7 +91,7 @@ def test_the_first_steps_are_those_of_the_first_implementation(first_run):
     At a learning rate of 1e-5 they differ by less than this from processor to processor.
     """
     *_, found = first_run
-    expected = data.read_npz(FIRST_STEPS)
+    expected = read_npz(FIRST_STEPS)
     np.testing.assert_allclose(found["metrics"], expected["metrics"], rtol=2e-3)
     norms = expected["gradient_norms"]
     tolerance = 0.05 * (norms + norms.max(0))  # early on some norms change tenfold a step
@@ -104,7 +105,7 @@ def test_the_first_steps_at_the_default_learning_rate_are_too(first_run):
     gan.load_state(first_state)
     for player in PLAYERS:
         getattr(gan, f"{player}_optimizer").learning_rate = 1e-4
-    expected = data.read_npz(FIRST_STEPS)["metrics_at_1e_4"]
+    expected = read_npz(FIRST_STEPS)["metrics_at_1e_4"]
     found = take_steps(gan, len(expected), order)
     np.testing.assert_allclose(found[:3], expected[:3], rtol=5e-3)
     np.testing.assert_allclose(found, expected, rtol=0.05)

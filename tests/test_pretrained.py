@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-import data
 import generate_digits
 from config import REPOSITORY
 from evaluation import metrics
+from readers import read_npz
 from sampling.sampler import Sampler
 from storage import images, runs
 from storage.weights import load_generator
@@ -52,7 +52,7 @@ def test_it_draws_what_it_always_drew(thousand):
 
     The first 100 digits are compared pixel by pixel, all 1,000 by the sum of each.
     """
-    expected = data.read_npz(REPOSITORY / "tests" / "pretrained_samples.npz")
+    expected = read_npz(REPOSITORY / "tests" / "pretrained_samples.npz")
     differences = np.abs(thousand[:100] - expected["images"])
     assert differences.max() <= 1 and differences.mean() <= 1e-4
     assert np.abs(thousand.sum((1, 2)) - expected["sums"]).sum() <= 1e-4 * thousand.size
@@ -146,7 +146,7 @@ def test_an_independent_classifier_reads_the_digits_that_were_asked_for(tmp_path
     path = tmp_path / "asked.npz"
     words = ["--run", "pretrained", "--balanced", "--num_samples", "1000", "--output", str(path)]
     assert generate_digits.main(words) == 0
-    asked = data.read_npz(path)
+    asked = read_npz(path)
     keras.utils.set_random_seed(1)
     other = keras.Sequential(
         [

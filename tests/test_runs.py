@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-import data
 from cli import UserError
 from config import GenerateSettings, TrainSettings
 from helpers import damaged_copies
+from readers import read_npz
 from storage import runs
 from storage.runs import EpochRecord, Run
 
@@ -76,7 +76,7 @@ def test_every_crash_point_leaves_a_whole_state(tmp_path, distance):
             run.check_settings(FIXED)
             step = run.load_state()["weights"][0]
             assert step in (3, 11, 12, 13)
-            drawn_with = data.read_npz(run.folder / "generator.npz")["weights"][0]
+            drawn_with = read_npz(run.folder / "generator.npz")["weights"][0]
             assert drawn_with in (step, step - 1, 3)
             assert not list(folder.rglob("*.partial"))
             assert len(run.states()) in (3, 4)

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-import data
 import train_classifier
 from evaluation.classifier import DigitClassifier
 from helpers import one_line
+from readers import read_npz
 
 pytestmark = pytest.mark.slow  # training here makes TensorFlow deterministic for all that follows
 
@@ -34,7 +34,7 @@ def test_training_writes_weights_that_scores_can_use(labelled, tmp_path, capsys)
 
 
 def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
-    arrays = data.read_npz(labelled)
+    arrays = read_npz(labelled)
     for change in (
         {"y_train": arrays["y_train"][:-1]},
         {"y_test": arrays["y_test"] + 10},

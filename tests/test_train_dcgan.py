@@ -26,7 +26,9 @@ from helpers import (
     steps_saved,
     train,
 )
+from readers import read_npz
 from storage import images, runs
+from storage.locks import Lock
 from storage.runs import EpochRecord
 
 
@@ -213,10 +215,10 @@ def test_a_run_without_its_state_is_not_begun_again_unasked(copied_run, data_pat
 
 
 def test_a_second_training_of_a_run_is_refused(copied_run, data_path, capsys):
-    lock = runs.take_lock(copied_run / "checkpoints" / "small" / "lock")
+    lock = Lock(copied_run / "checkpoints" / "small" / "lock")
     assert train(copied_run, data_path, "--epochs", 3) == 2
     assert "another process" in one_line(capsys.readouterr().err)
-    lock.close()
+    lock.release()
 
 
 @pytest.mark.parametrize("name", ["pretrained", "small.old-1"])
@@ -289,7 +291,7 @@ def test_scoring_does_not_change_the_run(tmp_path, data_path):
         words = ["--data", data_path, "--batch_size", 8, "--epochs", 2, "--deterministic"]
         words += ["--evaluate_every", every, *roots(tmp_path / str(every))]
         assert run_script("train_dcgan.py", *words).returncode == 0
-        states.append(data.read_npz(state_paths(tmp_path / str(every), "digits")[-1]))
+        states.append(read_npz(state_paths(tmp_path / str(every), "digits")[-1]))
     assert states[0]["step"] == 10
     for name in states[0].keys() - {"history", "seconds_of_epoch"}:
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
