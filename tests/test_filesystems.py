@@ -171,6 +171,18 @@ def test_scores_and_exports_of_what_ships_go_to_the_working_folder(tmp_path, mon
     assert not json_path.is_absolute() and list(tmp_path.iterdir()) == []
 
 
+def test_a_calibration_of_what_ships_is_not_kept(monkeypatch):
+    from sampling import acceptance
+
+    class Classifier:
+        sha256 = "another classifier"
+
+    monkeypatch.setattr(acceptance, "calibrate_generator", lambda *_: "made anew")
+    monkeypatch.setattr(files, "replacing", failing(errno.EROFS))
+    shipped = REPOSITORY / "checkpoints" / "pretrained"
+    assert acceptance.load_or_calibrate(shipped, "latest", None, Classifier()) == "made anew"
+
+
 def test_output_says_where_scores_go_whoever_asks(tmp_path):
     shipped = REPOSITORY / "checkpoints" / "pretrained" / "scores.json"
     settings = EvaluateSettings(output=f"{tmp_path}/card.json")

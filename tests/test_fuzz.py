@@ -163,7 +163,7 @@ def damaged_runs(place, dice):
     (run / name).write_bytes(dice.choice(odd) if dice.random() < 0.4 else damaged(good, dice))
     if name == "settings.json":
         return train_dcgan, ["--dry_run", "--run", "bad", "--batch_size", "50"]
-    return generate_digits, ["--run", "bad", "--output", place.folder / "drawn.png"]
+    return generate_digits, ["--run", "bad", "--raw", "--output", place.folder / "drawn.png"]
 
 
 def outputs(place, dice):
