@@ -31,6 +31,7 @@ from storage import exports, files, runs  # noqa: E402
 
 NODE_MODULES = REPOSITORY / "demo" / "node_modules"
 SIZES = (1, 100)  # digits in a call
+QUIETLY = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 SECONDS = 2  # of calls that are timed, for each
 # Format, runtime in words, package whose version counts, backend of Keras.
 RUNTIMES = [
@@ -104,7 +105,7 @@ def compare(folder, seconds):
         command = [sys.executable, __file__, "--seconds", str(seconds), "--measure"]
         command += [name, path, folder / "z.npy", folder / "drawn.npy"]
         environment = {"KERAS_BACKEND": backend} if backend else {}
-        milliseconds = run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | environment)
+        milliseconds = run(command, env=os.environ | QUIETLY | environment)
         runtime = words.format(keras=version("keras")) + f" {version(package)}"
         drawn = np.load(folder / "drawn.npy")
         yield row(name, runtime, path, np.abs(drawn - expected).max(), milliseconds)
@@ -125,7 +126,7 @@ def row(name, runtime, path, difference, milliseconds):
     """A row of the table."""
     one, hundred = (f"{each:.3g}" for each in milliseconds)
     size = export_generator.size(path) / 1e6
-    return f"| `{name}` | {runtime} | {size:.1f} | {difference:.0e} | {one} | {hundred} |"
+    return f"| `{name}` | {runtime} | {size:.1f} | {difference:.1g} | {one} | {hundred} |"
 
 
 def draw_here(z):

@@ -127,6 +127,28 @@ def test_the_document_names_every_format():
         assert f"| `{name}` |" in DOCUMENT
 
 
+def rows_of_the_table(document):
+    """(format, largest difference) of each row of the comparison."""
+    table = re.search(r"<!-- table -->(.*)<!-- end of table -->", document, re.DOTALL)[1]
+    return re.findall(r"^\| `(\w+)` \|[^|]+\|[^|]+\| ([-+.0-9e]+) \|", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("written_now", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_table_has_every_format_within_its_tolerance(tmp_path, written_now):
+    document = DOCUMENT
+    if written_now:
+        path = tmp_path / "export.md"
+        path.write_text("before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n")
+        command = ["benchmarks/exports.py", "--seconds", "0.01", "--output", path]
+        subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=True, timeout=600)
+        document = path.read_text()
+        assert "old" not in document and re.fullmatch(r"before\n.*\nafter\n", document, re.DOTALL)
+    rows = rows_of_the_table(document)
+    assert {name for name, _ in rows} == set(exports.FORMATS)
+    for name, difference in rows:
+        assert float(difference) <= exports.FORMATS[name].tolerance
+
+
 def test_links_in_the_document_lead_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", DOCUMENT):
         assert Path(REPOSITORY, "docs", target).exists(), target
