@@ -14,7 +14,7 @@ WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
 REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
 
-.PHONY: train digits demo site test lint clean
+.PHONY: train digits demo site test test-all lint clean
 
 train: .venv/ready
 	$(BIN)/python train_dcgan.py $(ARGS)
@@ -36,7 +36,11 @@ site: .venv/ready-dev demo/node_modules/ready
 	$(BIN)/python export_generator.py --format onnx --with_classifier --overwrite \
 		--output $(SITE)/generator.onnx $(ARGS)
 
-test: .venv/ready-dev
+# The quick tests, three minutes at most.
+test: .venv/ready-test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: .venv/ready-dev
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/ready-dev
@@ -54,7 +58,11 @@ lint: .venv/ready-dev
 	$(BIN)/python -m pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt .venv/ready
+.venv/ready-test: requirements-test.txt .venv/ready
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+.venv/ready-dev: requirements-dev.txt .venv/ready-test
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

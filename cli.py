@@ -66,6 +66,8 @@ class Settings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             check, value = field.metadata["check"], getattr(self, field.name)
+            if field.type is str and (not isinstance(value, str) or "\0" in value):
+                check = text
             wrong = check and check(value)
             if wrong:
                 raise UserError(f"--{field.name} {wrong}, got {value!r}")
@@ -242,6 +244,12 @@ def digits_and_spaces(values):
     """Check for lines of digits and spaces, each with a digit, or none at all."""
     if not all(re.fullmatch("[0-9 ]*[0-9][0-9 ]*", value) for value in values):
         return "must be made of digits 0 to 9 and spaces"
+
+
+def text(value):
+    """Check for what a text can be: no NUL, and no list, which argparse makes of --run=--."""
+    if not isinstance(value, str) or "\0" in value:
+        return "must be a text"
 
 
 def file_path(value):

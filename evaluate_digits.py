@@ -81,7 +81,7 @@ def evaluate(settings):
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
     print("Computing the features of the real images", flush=True)
     training, test = map(classifier.predict, real.values())
-    columns = {}
+    columns = []  # a name and scores each
     baseline = scores.real_baseline(len(image_sets[0].pixels), training, test)
     for image_set in image_sets:
         num = len(image_set.pixels)
@@ -89,15 +89,16 @@ def evaluate(settings):
         predictions = classifier.predict(image_set.pixels)
         found, densities = scores.score(predictions, training, test)
         report = {"num_samples": num, "classifier": classifier.sha256, "scores": found}
-        columns[image_set.name] = found
+        columns.append((image_set.name, found))
         if image_set.accepted is not None:
             accepted, _ = scores.score(classifier.predict(image_set.accepted), training, test)
-            report["accepted_scores"] = columns[f"{image_set.name[-8:]} accepted"] = accepted
+            report["accepted_scores"] = accepted
+            columns.append(("accepted", accepted))
         report = image_set.source | report | {"real_data": baseline}
         with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
         write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
-    print(make_table(columns | {"real images": baseline}))
+    print(make_table([*columns, ("real images", baseline)]))
     for image_set in image_sets:
         print(f"Wrote {image_set.json} and {image_set.pictures}*.png")
 
@@ -202,10 +203,10 @@ def write_pictures(start, drawn, training, densities, found, baseline):
 
 
 def make_table(columns):
-    """Scores as lines of text; `columns` maps a name to a dictionary of scores."""
-    lines = ["".join([f"{'':40}", *(f"{name[-17:]:>18}" for name in columns), "   better"])]
+    """Scores as lines of text; `columns` are pairs of a name and a dictionary of scores."""
+    lines = ["".join([f"{'':40}", *(f"{name[-17:]:>18}" for name, _ in columns), "   better"])]
     for key, label, better in ROWS:
-        cells = (f"{as_text(key, scores[key]):>18}" for scores in columns.values())
+        cells = (f"{as_text(key, scores[key]):>18}" for _, scores in columns)
         lines.append(f"{label:40}{''.join(cells)}   {better}")
     return "\n".join(lines)
 

@@ -271,7 +271,9 @@ def load_snapshot(folder, which):
     """
     path = folder / SNAPSHOTS[which]
     if not path.is_file():
-        raise UserError(f"{path}: no such generator; training keeps the one with the best FID")
+        raise UserError(
+            f"{path}: no such generator; training keeps the best every --evaluate_every epochs"
+        )
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
     is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"

@@ -1,84 +1,110 @@
-"""What the tests share: a few hundred real digits, and one small run that a test may read."""
+"""What the tests share: real digits, the shipped classifier, one small run, and its networks."""
 
-import csv
+import json
 import os
-import subprocess
-import sys
-from pathlib import Path
+import shutil
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads get in TensorFlow's way
 
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
-
-import train_dcgan  # noqa: E402
-from startup import importing_tensorflow  # noqa: E402
+from startup import importing_tensorflow
 
 with importing_tensorflow():
     import tensorflow  # noqa: F401
 
-SMALL = ["--batch_size", "40", "--run", "small", "--evaluate_every", "0"]
+import data
+import training.gan
+from config import MNIST
+from evaluation.classifier import DigitClassifier
+from helpers import train
+from readers import read_npz
+from training.gan import DCGAN
+
+deselected = []
+
+
+def pytest_deselected(items):
+    deselected.extend(items)
+
+
+def pytest_unconfigure(config):
+    if deselected and config.option.markexpr == "not slow":
+        print(f"Left out {len(deselected)} slow tests; `make test-all` runs them too.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_networks():
+    """Runs with the same settings share a DCGAN, put back to its first state.
+
+    Tracing its step takes 5 seconds.
+    """
+    built = {}
+
+    def build(settings, images, strategy, compiled):
+        seen = settings.fixed_on_resume() | {"sample_every": None}  # what the networks depend on
+        key = json.dumps(seen), data.digest(images), compiled
+        if key not in built:
+            gan = DCGAN(settings, images, strategy, compiled)
+            built[key] = gan, gan.state()
+        gan, first_state = built[key]
+        gan.load_state(first_state)
+        return gan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.gan, "DCGAN", build)
+        yield
 
 
 @pytest.fixture(scope="session")
-def digits():
-    """The first 200 training digits, uint8 (200, 28, 28)."""
-    with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
-        return arrays["x_train"][:200]
+def mnist():
+    """MNIST: x_train, y_train, x_test and y_test."""
+    return read_npz(MNIST)
+
+
+@pytest.fixture(scope="session")
+def digits(mnist):
+    """The first 200 training images, uint8 (200, 28, 28)."""
+    return mnist["x_train"][:200]
 
 
 @pytest.fixture(scope="session")
 def data_path(digits, tmp_path_factory):
-    """An .npz with those digits."""
+    """An .npz with the first 40 training images: five batches of 8."""
     path = tmp_path_factory.mktemp("data") / "digits.npz"
-    np.savez(path, x_train=digits)
+    np.savez(path, x_train=digits[:40])
     return path
 
 
 @pytest.fixture(scope="session")
-def judged():
-    """The shipped classifier, and the 60,000 training and 10,000 test digits as it sees them."""
-    import scores
+def classifier():
+    """The classifier that ships."""
+    return DigitClassifier()
 
-    judge = DigitClassifier()
-    with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
-        return judge, judge.predict(arrays["x_train"]), judge.predict(arrays["x_test"])
+
+@pytest.fixture(scope="session")
+def test_predictions(mnist, classifier):
+    """The classifier's Predictions for the 10,000 test images."""
+    return classifier.predict(mnist["x_test"])
+
+
+@pytest.fixture(scope="session")
+def training_predictions(mnist, classifier):
+    """The classifier's Predictions for the 60,000 training images, which take a while."""
+    return classifier.predict(mnist["x_train"])
 
 
 @pytest.fixture(scope="session")
 def small_run(data_path, tmp_path_factory):
-    """A folder in which `train_dcgan.py` trained the run `small` for two epochs."""
+    """A folder with the run `small`, trained for two epochs of five steps; only to be read."""
     folder = tmp_path_factory.mktemp("small_run")
-    assert train(folder, data_path, "--epochs", "2") == 0
+    assert train(folder, data_path, "--epochs", 2) == 0
     return folder
 
 
-def roots(folder):
-    """Flags that keep a run inside `folder`."""
-    return ["--checkpoints_dir", f"{folder}/checkpoints", "--samples_dir", f"{folder}/samples"]
-
-
-def train(folder, data_path, *words):
-    """The exit status of training the run `small` inside `folder`, in this process."""
-    return train_dcgan.main([*SMALL, "--data", str(data_path), *roots(folder), *words])
-
-
-def read_history(folder):
-    """The rows of the history of the run `small` inside `folder`."""
-    with open(folder / "samples" / "small" / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def run_script(name, *words, **options):
-    """Run a script as a person would; the finished process, with its output as text."""
-    command = [sys.executable, str(REPOSITORY / name), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
-
-
-def one_line(text):
-    """The only line of `text`; fails if there are more, or a traceback."""
-    lines = text.strip().splitlines()
-    assert len(lines) == 1, text
-    return lines[0]
+@pytest.fixture
+def copied_run(small_run, tmp_path):
+    """A copy of the small run, to be resumed or damaged."""
+    return shutil.copytree(small_run, tmp_path / "copy")

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import data
 from evaluation.classifier import Predictions
+from readers import read_npz
 from storage.weights import assign_all, named_variables
 
 WEIGHTS = Path(__file__).resolve().with_suffix(".npz")  # float16
@@ -47,7 +48,7 @@ class SecondClassifier:
 
     def __init__(self):
         network = build()
-        assign_all(named_variables(network), data.read_npz(WEIGHTS), WEIGHTS)
+        assign_all(named_variables(network), read_npz(WEIGHTS), WEIGHTS)
         outputs = [network.get_layer(name).output for name in ("features", "digit")]
         self.network = keras.Model(network.inputs, outputs)
 

@@ -8,6 +8,7 @@ import pytest
 import data
 from config import REPOSITORY
 from evaluation.classifier import Predictions
+from readers import read_npz
 from sampling import acceptance
 from storage import runs
 
@@ -50,8 +51,9 @@ def test_accepted_samples_are_closer_to_the_real_ones(calibrated):
     np.testing.assert_allclose(samples.features[kept, 1:].mean(0), 0, atol=0.03)
 
 
-def test_real_images_as_samples_are_accepted_almost_always(judged):
-    _, training, _ = judged
+@pytest.mark.slow
+def test_real_images_as_samples_are_accepted_almost_always(training_predictions):
+    training = training_predictions
     order = np.random.default_rng(0).permutation(len(training.pixels))
     thirds = [training.take(part) for part in np.array_split(order, 3)]
     found = acceptance.calibrate(thirds[0], thirds[1]).probability(thirds[2])
@@ -133,6 +135,6 @@ def test_the_pretrained_calibration_is_that_of_its_weights():
     from evaluation.classifier import DigitClassifier
     from storage import files
 
-    arrays = data.read_npz(folder / "acceptance.npz")
+    arrays = read_npz(folder / "acceptance.npz")
     expected = f"{files.sha256(folder / 'generator.npz')} {DigitClassifier().sha256}"
     assert str(arrays["origin"]) == expected

@@ -8,26 +8,30 @@ import sys
 
 import numpy as np
 import pytest
-import runs
-from conftest import REPOSITORY, one_line, roots, run_script
 
-WORDS = ["--batch_size", "40", "--deterministic", "--run", "small"]
+from config import REPOSITORY
+from helpers import one_line, roots, run_script, train
+from storage.locks import Lock
+from training import cluster
+
+WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
 
 
 def free_ports(count):
     """Ports that nothing listens on."""
-    with_sockets = [socket.socket() for _ in range(count)]
-    for each in with_sockets:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
         each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in with_sockets]
-    for each in with_sockets:
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
         each.close()
     return ports
 
 
-def tf_config(ports, index):
-    workers = [f"127.0.0.1:{port}" for port in ports]
-    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+def tf_config(ports, index, **others):
+    """A TF_CONFIG for worker `index` of those that listen on these ports."""
+    workers = {"worker": [f"127.0.0.1:{port}" for port in ports]} | others
+    return json.dumps({"cluster": workers, "task": {"type": "worker", "index": index}})
 
 
 def start_workers(folder, data_path, *words, second=()):
@@ -47,56 +51,71 @@ def start_workers(folder, data_path, *words, second=()):
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "not json",
-        "[]",
-        "{}",
-        '{"cluster": {"worker": ["localhost:4000"]}}',
-        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": 1}}',
-        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": -1}}',
-        '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "ps", "index": 0}}',
-        '{"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}',
-        '{"cluster": {"worker": ["localhost:99999"]}, "task": {"type": "worker", "index": 0}}',
-    ],
-)
-def test_a_bad_tf_config_is_refused_in_one_line(tmp_path, data_path, text):
-    words = ["--data", data_path, *WORDS, *roots(tmp_path)]
-    finished = run_script("train_dcgan.py", *words, env=os.environ | {"TF_CONFIG": text})
-    assert finished.returncode == 2
-    assert "TF_CONFIG" in one_line(finished.stderr)
+BAD_TF_CONFIGS = [
+    "not json",
+    "[]",
+    "{}",
+    '{"cluster": {"worker": ["localhost:4000"]}}',
+    '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": -1}}',
+    '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "ps", "index": 0}}',
+    '{"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}',
+    '{"cluster": {"worker": ["localhost:99999"]}, "task": {"type": "worker", "index": 0}}',
+]
+
+
+@pytest.mark.parametrize("text", BAD_TF_CONFIGS)
+def test_a_bad_tf_config_is_refused_in_one_line(tmp_path, data_path, monkeypatch, capsys, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert train(tmp_path, data_path) == 2
+    assert "TF_CONFIG" in one_line(capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_port_in_use_is_refused(tmp_path, data_path):
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        text = tf_config([taken.getsockname()[1]], 0)
-        words = ["--data", data_path, *WORDS, *roots(tmp_path)]
-        finished = run_script("train_dcgan.py", *words, env=os.environ | {"TF_CONFIG": text})
-    assert finished.returncode == 2
-    assert "cannot listen on port" in one_line(finished.stderr)
-
-
-def test_multi_worker_needs_a_cluster(tmp_path, data_path):
-    words = ["--data", data_path, *WORDS, *roots(tmp_path), "--strategy", "multi_worker"]
-    finished = run_script("train_dcgan.py", *words)
+@pytest.mark.slow
+def test_a_bad_tf_config_is_refused_before_tensorflow_sees_it(tmp_path, data_path):
+    words = ["--data", data_path, *WORDS, *roots(tmp_path)]
+    environment = os.environ | {"TF_CONFIG": BAD_TF_CONFIGS[-1]}
+    finished = run_script("train_dcgan.py", *words, env=environment)
     assert finished.returncode == 2
     assert "TF_CONFIG" in one_line(finished.stderr)
 
 
-def test_mirrored_on_one_device_says_so_and_goes_on(tmp_path, data_path):
-    words = ["--data", data_path, *WORDS, *roots(tmp_path), "--strategy", "mirrored"]
-    finished = run_script("train_dcgan.py", *words, "--epochs", 1)
-    assert finished.returncode == 0
-    assert "only one device" in finished.stdout
+def test_a_port_in_use_is_refused(tmp_path, data_path, monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        monkeypatch.setenv("TF_CONFIG", tf_config([taken.getsockname()[1]], 0))
+        assert train(tmp_path, data_path) == 2
+    assert "cannot listen on port" in one_line(capsys.readouterr().err)
 
 
+def test_multi_worker_needs_a_cluster(tmp_path, data_path, capsys):
+    assert train(tmp_path, data_path, "--strategy", "multi_worker") == 2
+    assert "TF_CONFIG" in one_line(capsys.readouterr().err)
+
+
+def test_the_first_worker_is_the_chief_unless_there_is_a_chief(monkeypatch):
+    assert cluster.is_chief("auto")
+    for index in (0, 1):
+        monkeypatch.setenv("TF_CONFIG", tf_config(free_ports(2), index))
+        assert cluster.is_chief("auto") == (index == 0)
+        assert cluster.is_chief("one")
+    monkeypatch.setenv("TF_CONFIG", tf_config(free_ports(2), 0, chief=["127.0.0.1:1"]))
+    assert not cluster.is_chief("auto")
+
+
+def test_the_first_task_of_slurm_is_the_chief(monkeypatch):
+    for number in ("0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", number)
+        assert cluster.is_chief("multi_worker") == (number == "0")
+        assert cluster.is_chief("auto")  # Slurm's variables alone make no cluster
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["--batch_size", "41"], "does not divide"), (["--compile", "on"], "--compile on")],
+    [(["--batch_size", "9"], "does not divide"), (["--compile", "on"], "--compile on")],
 )
 def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason):
     for process in start_workers(tmp_path, data_path, *words):
@@ -105,6 +124,7 @@ def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason)
         assert reason in one_line(err)
 
 
+@pytest.mark.slow
 def test_workers_with_different_settings_are_refused(tmp_path, data_path):
     for process in start_workers(tmp_path, data_path, second=["--seed", "9"]):
         _, err = process.communicate(timeout=120)
@@ -112,18 +132,20 @@ def test_workers_with_different_settings_are_refused(tmp_path, data_path):
         assert "different settings" in err.strip().splitlines()[-1] and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, data_path):
     folder = tmp_path / "checkpoints" / "small"
     folder.mkdir(parents=True)
-    lock = runs.take_lock(folder / "lock")
+    lock = Lock(folder / "lock")
     chief, worker = start_workers(tmp_path, data_path)
     _, err = chief.communicate(timeout=120)
     assert chief.returncode == 2 and "another process" in err
     _, err = worker.communicate(timeout=120)
     assert worker.returncode == 2 and "Traceback" not in err
-    lock.close()
+    lock.release()
 
 
+@pytest.mark.slow
 def test_a_task_of_slurm_joins_its_cluster(tmp_path, data_path):
     slurm = {
         "SLURM_PROCID": "0",
@@ -137,10 +159,11 @@ def test_a_task_of_slurm_joins_its_cluster(tmp_path, data_path):
     assert "cluster of 1 workers" in finished.stdout
 
 
+@pytest.mark.slow
 def test_two_workers_train_the_run_of_one(tmp_path, data_path):
     # Few steps: training amplifies rounding, more or less by processor.
     quick = ["--epochs", "2", "--learning_rate", "0.001"]
-    grids = []
+    samples = []
     for process in start_workers(tmp_path / "two", data_path, *quick):
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
@@ -151,9 +174,9 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         words = ["--num_samples", 100, "--output", path, *roots(tmp_path / folder)]
         assert run_script("generate_digits.py", *words).returncode == 0
         with np.load(path) as arrays:
-            grids.append(arrays["images"].astype(int))
-    assert grids[0].std() > 3  # there is something to compare
-    assert np.abs(grids[0] - grids[1]).mean() < 1
+            samples.append(arrays["images"].astype(int))
+    assert samples[0].std() > 3  # there is something to compare
+    assert np.abs(samples[0] - samples[1]).mean() < 1
     histories = [
         np.genfromtxt(tmp_path / folder / "samples/small/history.csv", delimiter=",", names=True)
         for folder in ("one", "two")
@@ -162,6 +185,7 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=0.002)
 
 
+@pytest.mark.slow
 def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(tmp_path, data_path):
     chief, worker = start_workers(tmp_path, data_path, "--epochs", "5000")
     while not chief.stdout.readline().startswith("epoch 2/"):

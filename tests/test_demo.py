@@ -14,17 +14,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from keras import layers
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 import models
-from config import CLASSIFIER
+from config import CLASSIFIER, REPOSITORY
 from storage import exports
 from storage.weights import assign_all, named_variables
+
+pytestmark = pytest.mark.slow
 
 NEEDED = ("chromium", "chromedriver", "npm", "make")
 FLAGS = (
@@ -98,6 +95,8 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser(site, tmp_path_factory):
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -115,6 +114,13 @@ def page(browser, address):
     return Page(browser, address)
 
 
+def wait_until(browser, condition):
+    """Wait until a condition holds; fails after 30 seconds."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: condition())
+
+
 class Page:
     """The page as a visitor sees it."""
 
@@ -124,7 +130,7 @@ class Page:
         self.wait(lambda: "Here in" in self.status)
 
     def wait(self, condition):
-        WebDriverWait(self.browser, 30, poll_frequency=0.02).until(lambda _: condition())
+        wait_until(self.browser, condition)
 
     def do(self, action, *arguments):
         """Do what makes the page show another digit, and wait until its address says so."""
@@ -133,7 +139,7 @@ class Page:
         self.wait(lambda: self.browser.current_url != before)
 
     def find(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
+        return self.browser.find_element("css selector", selector)
 
     @property
     def status(self):
@@ -153,7 +159,9 @@ class Page:
         return np.array(values).reshape(28, 28, 4)[..., 3]
 
     def press(self, key):
-        webdriver.ActionChains(self.browser).send_keys(key).perform()
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.browser).send_keys(key).perform()
 
 
 def test_a_click_draws_another_digit_at_once(page):
@@ -177,9 +185,11 @@ def test_the_picked_digit_is_drawn(page, digit):
 
 
 def test_a_link_reopens_the_same_digit(page):
+    from selenium.webdriver.common.keys import Keys
+
     page.do(page.find("[value='4']").click)
     straight = page.ink
-    first, second, *_ = page.browser.find_elements(By.CSS_SELECTOR, "[type=range]")
+    first, second, *_ = page.browser.find_elements("css selector", "[type=range]")
     for slider, key in ((first, Keys.ARROW_RIGHT), (second, Keys.END), (first, Keys.ARROW_RIGHT)):
         page.do(slider.send_keys, key)
     bent, link = page.ink, page.find("#link").get_attribute("href")
@@ -209,6 +219,8 @@ def test_a_broken_link_still_draws(browser, address, link):
 
 
 def test_the_keyboard_does_everything(page):
+    from selenium.webdriver.common.keys import Keys
+
     for name, key in (
         ("any", Keys.ARROW_RIGHT),
         ("New digit", Keys.SPACE),
@@ -247,9 +259,9 @@ def test_what_is_missing_is_named(browser, address, site, name):
         browser.get("about:blank")
         browser.get(address)
         words = ("Cannot draw", "onnx", "make demo")
-        shown = browser.find_element(By.ID, "status")
-        WebDriverWait(browser, 30).until(lambda _: all(word in shown.text for word in words))
-        assert not browser.find_element(By.CSS_SELECTOR, "button").is_enabled()
+        shown = browser.find_element("id", "status")
+        wait_until(browser, lambda: all(word in shown.text for word in words))
+        assert not browser.find_element("css selector", "button").is_enabled()
     finally:
         away.rename(site / name)
 

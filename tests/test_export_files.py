@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
-from exporting import export, make_run, noise
 
 import data
 import export_generator
 from config import REPOSITORY
 from evaluation.classifier import DigitClassifier
+from exporting import export, make_run, noise
 from readers import read_npz
 from sampling.acceptance import Acceptance
 from storage import exports

@@ -1,10 +1,13 @@
 """Grids, pictures and animations."""
 
 import io
+import math
 
-import images
+import imageio.v3 as imageio
 import numpy as np
 import pytest
+
+from storage import images
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ def test_a_grid_holds_each_digit_whole_and_in_order(num):
         np.testing.assert_array_equal(grid[top : top + 28, left : left + 28], digits[i])
 
 
-def test_png_round_trip_white_stays_white(tmp_path):
+def test_a_png_brings_the_picture_back_with_white_as_white(tmp_path):
     picture = np.zeros((40, 50), np.uint8)
     picture[3:9, 5:20] = 255
     images.save_png(tmp_path / "a.png", picture)
@@ -53,6 +56,26 @@ def test_a_gif_holds_each_picture_and_loops():
     frames = [np.full((20, 30), value, np.uint8) for value in (0, 120, 250)]
     file = io.BytesIO()
     images.save_gif(file, frames)
-    read = images.imageio.imread(file.getvalue(), extension=".gif", index=None)
+    read = imageio.imread(file.getvalue(), extension=".gif", index=None)
     assert [frame.mean().round() for frame in read] == [0, 120, 250]
-    assert images.imageio.immeta(file.getvalue(), extension=".gif")["loop"] == 0
+    assert imageio.immeta(file.getvalue(), extension=".gif")["loop"] == 0
+
+
+def test_what_is_transparent_in_a_picture_shows_its_ground(tmp_path):
+    picture = np.zeros((28, 28, 4), np.uint8)
+    picture[5:9, 5:9] = 255, 255, 255, 255
+    imageio.imwrite(tmp_path / "white.png", picture)
+    picture[..., :3] = 0
+    imageio.imwrite(tmp_path / "black.png", picture)
+    white = images.load_png(tmp_path / "white.png")
+    np.testing.assert_array_equal(white, picture[..., 3])
+    np.testing.assert_array_equal(images.load_png(tmp_path / "black.png", 255), 255 - white)
+
+
+def test_curves_have_a_panel_for_fid_once_there_is_one(tmp_path):
+    history = {name: [0.5, 0.6] for panel in images.PANELS for name in panel} | {"epoch": [1, 2]}
+    heights = []
+    for fids in ([math.nan, 7.0], [math.nan, math.nan]):
+        images.save_curves(tmp_path / "a.png", history | {"fid": fids})
+        heights.append(len(images.load_png(tmp_path / "a.png")))
+    assert heights == [900, 600]

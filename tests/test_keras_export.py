@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exporting import BACKENDS, draw_elsewhere, export, make_run, noise, shake
 
 import export_generator
 import layers
 from cli import UserError
+from exporting import BACKENDS, draw_elsewhere, export, make_run, noise, shake
 from storage import exports, folding
 
 

@@ -1,16 +1,10 @@
-"""The scores' formulas: against other packages, closed forms, and digits spoilt on purpose."""
+"""The metrics: against definitions, other packages, and real digits spoilt on purpose."""
 
-import metrics
 import numpy as np
-import prdc
 import pytest
-import scipy.linalg
-import scipy.ndimage
-import scipy.stats
-import scores
-from sklearn.metrics.pairwise import polynomial_kernel
 
-from config import UserError
+from cli import UserError
+from evaluation import metrics, scores
 
 random = np.random.default_rng(0)
 
@@ -21,7 +15,10 @@ def gaussian(num, dim=8, seed=0):
     return source.normal(size=(num, dim)) @ source.normal(size=(dim, dim)) + source.normal(size=dim)
 
 
-def test_fid_agrees_with_scipy_s_matrix_root():
+@pytest.mark.slow
+def test_fid_agrees_with_scipys_matrix_root():
+    import scipy.linalg
+
     a, b = gaussian(500, seed=1), gaussian(400, seed=2)
     root = scipy.linalg.sqrtm(np.cov(a, rowvar=False) @ np.cov(b, rowvar=False)).real
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() - 2 * np.trace(root)
@@ -45,7 +42,19 @@ def test_fid_of_fewer_digits_than_features():
     assert metrics.fid(few, few) == pytest.approx(0, abs=1e-6)
 
 
-def test_kid_agrees_with_scikit_learn_s_kernel():
+def test_kid_is_its_double_sum():
+    a, b = gaussian(60, seed=1), gaussian(40, seed=2)
+    kernel = lambda x, y: (x @ y / 8 + 1) ** 3  # noqa: E731
+    expected = np.mean([kernel(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
+    expected += np.mean([kernel(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j])
+    expected -= 2 * np.mean([kernel(x, y) for x in a for y in b])
+    assert metrics.kid(a, b, parts=2)[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_kid_agrees_with_scikit_learns_kernel():
+    from sklearn.metrics.pairwise import polynomial_kernel
+
     a, b = gaussian(300, seed=1), gaussian(200, seed=2)
     xx, yy, xy = (
         polynomial_kernel(*pair, degree=3, gamma=1 / 8, coef0=1)
@@ -66,7 +75,28 @@ def test_kid_is_unbiased_and_knows_its_error():
 
 
 @pytest.mark.parametrize("k", [1, 5])
+def test_precision_recall_density_and_coverage_are_their_definitions(k):
+    reference, features = gaussian(80, seed=1), gaussian(60, seed=1)[::-1] * 1.1
+    distances = [
+        [np.linalg.norm(x[:, None] - y, axis=2) for y in (features, reference)]
+        for x in (features, reference)
+    ]
+    own_radii, reference_radii = (np.sort(distances[i][i])[:, k] for i in (0, 1))
+    inside = distances[0][1] < reference_radii
+    found = metrics.prdc(features, reference, k)
+    assert found.precision == np.mean(inside.any(1))
+    assert found.recall == np.mean((distances[0][1] < own_radii[:, None]).any(0))
+    np.testing.assert_allclose(found.densities, inside.sum(1) / k)
+    assert found.density == pytest.approx(inside.sum() / k / 60)
+    assert found.coverage == np.mean(inside.any(0))
+    assert 0 < found.precision < 1 and 0 < found.recall < 1 and 0 < found.coverage < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [1, 5])
 def test_precision_and_its_kin_agree_with_prdc(k, monkeypatch):
+    import prdc
+
     monkeypatch.setattr(metrics, "CHUNK_BYTES", 50_000)  # several chunks
     reference, features = gaussian(400, seed=1), gaussian(300, seed=1)[::-1] * 1.1
     expected = prdc.compute_prdc(reference, features, nearest_k=k)
@@ -85,7 +115,18 @@ def test_nearest_neighbours():
     assert metrics.nearest(a, a)[0].max() < 0.01
 
 
-def test_ranks_agree_with_scipy_s_mann_whitney():
+def test_a_rank_test_counts_the_pairs_that_are_in_order():
+    a, b = random.integers(0, 30, 50), random.integers(0, 35, 60)  # with ties
+    u = np.sum(a[:, None] > b) + np.sum(a[:, None] == b) / 2
+    expected = (u - 50 * 60 / 2) / np.sqrt(50 * 60 * 111 / 12)
+    assert metrics.rank_z(a, b) == pytest.approx(expected)
+    assert metrics.rank_z(b, a) == pytest.approx(-expected)
+
+
+@pytest.mark.slow
+def test_ranks_agree_with_scipys_mann_whitney():
+    import scipy.stats
+
     a, b = random.integers(0, 30, 50), random.integers(0, 35, 60)  # with ties
     u = scipy.stats.mannwhitneyu(a, b).statistic
     expected = (u - 50 * 60 / 2) / np.sqrt(50 * 60 * 111 / 12)
@@ -104,7 +145,7 @@ def test_inception_score_confidence_and_shares():
 
 
 @pytest.mark.parametrize(
-    "call, needed",
+    ("call", "needed"),
     [
         (lambda x: metrics.moments(x[:1]), "2"),
         (lambda x: metrics.fid_infinity(x[:100], metrics.moments(x)), "128"),
@@ -118,14 +159,14 @@ def test_too_few_digits_are_refused_with_the_number_needed(call, needed):
         call(gaussian(3000))
 
 
-# From here on with real digits, as the shipped classifier sees them.
-
-
-def test_extrapolation_takes_the_bias_of_few_digits_away(judged):
-    training, test = (metrics.moments(digits.features) for digits in judged[1:])
+@pytest.mark.slow
+def test_extrapolation_takes_the_bias_of_few_digits_away(training_predictions, test_predictions):
+    training, test = (
+        metrics.moments(each.features) for each in (training_predictions, test_predictions)
+    )
     plain = metrics.fid(training, test)  # from 60,000
     chosen = np.random.default_rng(0).permutation(60_000)[:5000]  # writers come in turn in MNIST
-    few = judged[1].features[chosen]
+    few = training_predictions.features[chosen]
     value, error = metrics.fid_infinity(few, test)
     biased = metrics.fid(metrics.moments(few), test)
     assert abs(value - plain) < 2 * error
@@ -133,26 +174,30 @@ def test_extrapolation_takes_the_bias_of_few_digits_away(judged):
 
 
 @pytest.fixture(scope="module")
-def held_out(judged):
-    """2,000 and 5,000 test digits chosen at random, and 20,000 training digits."""
+def held_out(test_predictions):
+    """2,000 and 5,000 test digits chosen at random."""
     chosen = np.random.default_rng(0).permutation(10_000)
-    return (
-        judged[2].take(chosen[:2000]),
-        judged[2].take(chosen[2000:7000]),
-        judged[1].take(slice(20_000)),
-    )
+    return test_predictions.take(chosen[:2000]), test_predictions.take(chosen[2000:7000])
+
+
+def blurred(pixels):
+    """Images (N, 28, 28) blurred by a binomial filter, a Gaussian of standard deviation 1."""
+    for axis in (1, 2):
+        for _ in range(2):
+            pixels = (np.roll(pixels, 1, axis) + 2 * pixels + np.roll(pixels, -1, axis)) / 4
+    return pixels
 
 
 @pytest.fixture(scope="module")
-def spoilt(judged, held_out):
+def spoilt(classifier, test_predictions, held_out):
     """Scores of real digits, and of such digits spoilt in one way each."""
-    honest, rest, _ = held_out
+    honest, rest = held_out
     source = np.random.default_rng(0)
     pixels = honest.pixels.astype(np.float32)
-    others = judged[2].pixels[np.argmax(judged[2].probabilities, 1) != 7]
+    others = test_predictions.pixels[np.argmax(test_predictions.probabilities, 1) != 7]
     ways = {
         "honest": pixels,
-        "blurred": scipy.ndimage.gaussian_filter(pixels, (0, 1, 1)),
+        "blurred": blurred(pixels),
         "noised": pixels + source.normal(0, 40, pixels.shape),
         "shifted": np.roll(pixels, (3, 3), (1, 2)),
         "dropped": others[source.permutation(len(others))[:2000]],
@@ -160,7 +205,7 @@ def spoilt(judged, held_out):
     }
     found = {}
     for way, pixels in ways.items():
-        digits = judged[0].predict(pixels.clip(0, 255).astype(np.uint8))
+        digits = classifier.predict(pixels.clip(0, 255).astype(np.uint8))
         found[way] = scores.distances("test", digits, rest)
         found[way] |= metrics.prdc(digits.features, rest.features)._asdict()
         found[way]["inception_score"] = metrics.inception_score(digits.probabilities)
@@ -177,7 +222,7 @@ def test_distances_see_spoilt_digits(spoilt, way, score):
 
 
 @pytest.mark.parametrize(
-    "way, score, at_most",
+    ("way", "score", "at_most"),
     [
         ("shifted", "precision", 0.8),
         ("shifted", "density", 0.5),
@@ -200,16 +245,15 @@ def test_a_missing_digit_is_seen_in_the_shares(spoilt):
     assert spoilt["dropped"]["digit_shares"][7] < 0.005
 
 
-def test_copies_are_flagged_and_held_out_digits_are_not(held_out):
-    honest, rest, training = held_out
-    copied, innocent = (
-        scores.copying(digits, rest, training)
-        for digits in (training.take(slice(None, None, 10)), honest)
-    )
+def test_copies_are_flagged_and_held_out_digits_are_not(mnist, classifier, held_out):
+    honest, rest = held_out
+    training = classifier.predict(mnist["x_train"][:20_000])
+    copies = training.take(slice(None, None, 10))
+    copied, innocent = (scores.copying(each, rest, training) for each in (copies, honest))
     for space in ("pixels", "features"):
         assert copied[f"copying_z_{space}"] < -10 and innocent[f"copying_z_{space}"] > -3
         # 20,000 of the 25,000 real digits are training digits, but a writer's are all in one set.
         assert copied[f"nearest_is_training_{space}"] > 0.99
         assert 0.7 < innocent[f"nearest_is_training_{space}"] < 0.85
-    for digits in (training.take(slice(None, None, 10)), honest):  # to which the rest is blind
-        assert metrics.prdc(digits.features, rest.features).precision > 0.9
+    for each in (copies, honest):  # to which the rest is blind
+        assert metrics.prdc(each.features, rest.features).precision > 0.9

@@ -2,14 +2,18 @@
 
 import time
 
-import nbclient
-import nbformat
-from conftest import REPOSITORY
+import pytest
+
+from config import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "digitgen.ipynb"
 
 
+@pytest.mark.slow
 def test_the_notebook_runs():
+    import nbclient
+    import nbformat
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     start = time.monotonic()
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}

@@ -4,8 +4,6 @@ import re
 import shutil
 import subprocess
 
-import nbclient
-import nbformat
 import pytest
 
 from config import REPOSITORY
@@ -18,6 +16,9 @@ INSTALL = "{sys.executable} -m pip install -q -r {ROOT}/requirements.txt"
 
 def run_first_cell(folder, replacements=()):
     """All that the first code cell, and one that shows ROOT, put out in a folder."""
+    import nbclient
+    import nbformat
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     for old, new in replacements:

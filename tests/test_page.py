@@ -16,9 +16,6 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 
 from config import REPOSITORY
 
@@ -66,6 +63,8 @@ def address(host):
 
 @pytest.fixture(scope="module")
 def browser(host, tmp_path_factory):
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -86,12 +85,14 @@ def page(browser, address):
 
 
 def wait(browser, condition):
+    from selenium.webdriver.support.wait import WebDriverWait
+
     WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: condition())
 
 
 def entries(browser):
     """The links of the strip, the newest first."""
-    return browser.find_elements(By.CSS_SELECTOR, "#strip a")
+    return browser.find_elements("css selector", "#strip a")
 
 
 def do(browser, action, *arguments):
@@ -102,7 +103,7 @@ def do(browser, action, *arguments):
 
 
 def new_digit(browser):
-    do(browser, browser.find_element(By.CSS_SELECTOR, "button").click)
+    do(browser, browser.find_element("css selector", "button").click)
 
 
 def test_all_of_it_comes_from_below_its_own_address(page, address):
@@ -132,10 +133,10 @@ def test_the_strip_keeps_the_last_digits(page):
         shown.insert(0, page.current_url)
     wait(page, lambda: entries(page)[0].get_attribute("href") == shown[0])
     assert [entry.get_attribute("href") for entry in entries(page)] == shown[:12]
-    pictures = page.find_elements(By.CSS_SELECTOR, "#strip img")
+    pictures = page.find_elements("css selector", "#strip img")
     assert len({picture.get_attribute("src") for picture in pictures}) == 12
     assert all(re.fullmatch(r"A handwritten \d", each.accessible_name) for each in pictures)
-    current = page.find_elements(By.CSS_SELECTOR, "#strip [aria-current]")
+    current = page.find_elements("css selector", "#strip [aria-current]")
     assert [entry.get_attribute("href") for entry in current] == shown[:1]
 
 
@@ -150,15 +151,15 @@ def test_a_digit_of_the_strip_is_reopened_in_its_place(page):
 
 def test_a_bent_digit_keeps_its_place_in_the_strip(page):
     new_digit(page)
-    before = page.find_element(By.CSS_SELECTOR, "#strip img").get_attribute("src")
-    do(page, page.find_element(By.CSS_SELECTOR, "[type=range]").send_keys, "\ue010")  # End
+    before = page.find_element("css selector", "#strip img").get_attribute("src")
+    do(page, page.find_element("css selector", "[type=range]").send_keys, "\ue010")  # End
     wait(page, lambda: entries(page)[0].get_attribute("href") == page.current_url)
     assert len(entries(page)) == 2
-    assert page.find_element(By.CSS_SELECTOR, "#strip img").get_attribute("src") != before
+    assert page.find_element("css selector", "#strip img").get_attribute("src") != before
 
 
 def test_the_png_is_the_digit_in_black_on_white(page):
-    download = page.find_element(By.ID, "download")
+    download = page.find_element("id", "download")
     seed = re.search(r"seed=(\d+)", page.current_url)[1]
     assert re.fullmatch(rf"digit-\d-seed-{seed}\.png", download.get_attribute("download"))
     kind, data = download.get_attribute("href").split(",")

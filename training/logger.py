@@ -1,6 +1,7 @@
 """What a run shows: grids, curves, history, TensorBoard logs and warnings."""
 
 import contextlib
+import gc
 import importlib.util
 import math
 
@@ -31,6 +32,7 @@ class Logger:
         self.run.save_history(history)
         with files.replacing(self.run.samples / "curves.png") as file:
             images.save_curves(file, dict(zip(EpochRecord._fields, zip(*history))))
+        gc.collect()  # figures are cycles, and each holds its canvas
         if self.logs:
             log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
 

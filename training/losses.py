@@ -38,7 +38,7 @@ def check_images_stay_apart(logits_of, images):
     `logits_of` maps images (batch, 28, 28, 1) to logits (batch, 1) as in training; batch
     normalisation in a discriminator, for one, makes it fail.
     """
-    others = tf.concat([images[:1], tf.reverse(images[1:], [1])], 0)
+    others = tf.concat([images[:1], images[1:] / 2], 0)  # other means and other variances
     before, after = logits_of(images)[0], logits_of(others)[0]
     if not tf.reduce_all(tf.abs(after - before) <= 1e-3 * (1 + tf.abs(before))):
         raise ValueError(

@@ -1,0 +1,83 @@
+"""What several test files do: run a command, train a small run, read what it wrote."""
+
+import csv
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import train_dcgan
+from config import REPOSITORY
+
+SMALL = ["--batch_size", "8", "--run", "small", "--evaluate_every", "0"]
+CLOCK_COLUMNS = ("seconds", "images_per_second")  # of the history: they depend on the machine
+
+
+def run_script(name, *words, stub="", stub_folder=None, env=None, **options):
+    """Run a script as a person would; Python code `stub` runs first, as sitecustomize of a folder.
+
+    Returns the finished process, with its output as text.
+    """
+    command = [sys.executable, str(REPOSITORY / name), *map(str, words)]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | (env or {})
+    options = {"capture_output": True, "text": True, "timeout": 300} | options
+    if stub:
+        Path(stub_folder).mkdir(exist_ok=True)
+        Path(stub_folder, "sitecustomize.py").write_text(stub)
+        env["PYTHONPATH"] = str(stub_folder)
+    return subprocess.run(command, env=env, **options)
+
+
+def one_line(text):
+    """The only line of `text`; fails if there are more, or a traceback."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def roots(folder):
+    """Flags that keep a run inside `folder`."""
+    return ["--checkpoints_dir", f"{folder}/checkpoints", "--samples_dir", f"{folder}/samples"]
+
+
+def train(folder, data_path, *words):
+    """Train the run `small` inside `folder`, in this process; return the exit status."""
+    return train_dcgan.main([*SMALL, "--data", str(data_path), *roots(folder), *map(str, words)])
+
+
+def read_history(folder, run="small"):
+    """The rows of the history of a run inside `folder`, as dictionaries of text."""
+    with open(folder / "samples" / run / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_clock(history):
+    """Rows of a history without the columns that depend on the machine."""
+    return [
+        {name: value for name, value in row.items() if name not in CLOCK_COLUMNS} for row in history
+    ]
+
+
+def state_paths(folder, run="small"):
+    """The training states of a run inside `folder`, oldest first."""
+    return sorted((folder / "checkpoints" / run).glob("state-*.npz"))
+
+
+def steps_saved(folder, run="small"):
+    """The step of each training state of a run inside `folder`, oldest first."""
+    return [int(path.stem.removeprefix("state-")) for path in state_paths(folder, run)]
+
+
+def contents(folder):
+    """The bytes of every file in a folder and below, by path."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def damaged_copies(content, seed):
+    """The content cut at, or with one bit flipped at, a number of places."""
+    places = random.Random(seed)
+    for _ in range(12):
+        place = places.randrange(len(content))
+        yield content[:place]
+        yield content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]

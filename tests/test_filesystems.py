@@ -1,0 +1,224 @@
+"""File systems that lack something, and folders that are open or read-only."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evaluate_digits
+import export_generator
+from cli import UserError
+from config import EvaluateSettings, ExportSettings
+from helpers import one_line
+from machines import MNIST, REPOSITORY, begun_run, failing, open_run, train
+from storage import files
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_flushes_is_written_to(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", failing(number))
+    for _ in range(2):
+        with files.replacing(tmp_path / "a") as file:
+            file.write(b"whole")
+        with files.taking_place(tmp_path / "b") as whole:
+            whole.write_bytes(b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_flush_that_fails_for_good_is_no_success(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", failing(number))
+    with pytest.raises(UserError, match="cannot be written"), files.replacing(tmp_path / "a"):
+        pass
+
+
+def test_macos_flushes_the_disk_too_where_it_can(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda _, command: calls.append(command))
+    monkeypatch.setattr(os, "fsync", lambda _: calls.append("fsync"))
+    files.flush(tmp_path)
+    monkeypatch.setattr(fcntl, "fcntl", failing(errno.ENOTSUP))
+    files.flush(tmp_path)
+    assert calls == [51, "fsync"]
+
+
+NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL]
+
+
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_without_locks_a_second_process_here_is_refused_and_others_warned_of(
+    number, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(fcntl, "flock", failing(number))
+    with open_run(tmp_path) as run:
+        assert "no locks" in one_line(capfd.readouterr().err)
+        with pytest.raises(UserError, match=rf"process {os.getpid()} on .* is training"):
+            open_run(tmp_path).__enter__()
+    with open_run(tmp_path):
+        assert capfd.readouterr().err == ""
+    assert (run.folder / "lock").read_text() == ""
+
+
+STALE = {
+    "a process that is gone": {"pid": 2**22 + 7},
+    "a number used again": {"pid": os.getpid(), "started": "an earlier boot 7"},
+    "no number": {"pid": "x"},
+}
+
+
+@pytest.mark.parametrize("kind", STALE)
+def test_stale_locks_are_taken_over(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
+    (tmp_path / "c" / "digits").mkdir(parents=True)
+    owner = {"host": socket.gethostname()} | STALE[kind]
+    (tmp_path / "c" / "digits" / "lock").write_text(json.dumps(owner))
+    with open_run(tmp_path) as run:
+        assert json.loads((run.folder / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_of_another_host_is_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
+    (tmp_path / "c" / "digits").mkdir(parents=True)
+    (tmp_path / "c" / "digits" / "lock").write_text('{"host": "node7", "pid": 12}')
+    with open_run(tmp_path):
+        assert "process 12 on node7" in one_line(capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "nonsense", "[" * 10**5, '{"pid": 3}', "\0\xff"])
+def test_whatever_a_lock_file_says_the_run_is_locked(content, tmp_path):
+    (tmp_path / "c" / "digits").mkdir(parents=True)
+    (tmp_path / "c" / "digits" / "lock").write_text(content)
+    with open_run(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} on"):
+        open_run(tmp_path).__enter__()
+
+
+def test_a_training_run_where_nothing_is_locked_or_flushed(tmp_path, data_path, monkeypatch, capfd):
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
+    assert train(tmp_path, data_path, "--epochs", 1) == 0
+    assert "no locks" in one_line(capfd.readouterr().err)
+    # Nothing is held open, lest another system refuses to rename the folders.
+    opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not [path for path in opened if path.startswith(str(tmp_path))]
+    assert train(tmp_path, data_path, "--epochs", 1, "--fresh") == 0
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["tiny", "tiny.old-1"]
+
+
+def test_a_run_is_set_aside_where_open_folders_keep_their_names(tmp_path, monkeypatch):
+    checkpoints, samples = begun_run(tmp_path)
+    rename = os.rename
+
+    def rename_closed(old, new):
+        for number in os.listdir("/proc/self/fd"):
+            if os.path.realpath(f"/proc/self/fd/{number}").startswith(f"{old}/"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(old))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", rename_closed)
+    with open_run(tmp_path, fresh=True) as run:
+        assert not run.is_begun()
+        with pytest.raises(UserError, match="is training"):
+            open_run(tmp_path).__enter__()
+    for folder in (checkpoints, samples):
+        assert folder.with_name("digits.old-1").is_dir()
+
+
+def test_both_folders_are_set_aside_or_neither(tmp_path, monkeypatch):
+    checkpoints, samples = begun_run(tmp_path)
+    rename = os.rename
+
+    def rename_samples(old, new):
+        if Path(old) == checkpoints:
+            raise PermissionError(errno.EACCES, "Permission denied", str(old))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", rename_samples)
+    with pytest.raises(UserError, match="cannot be set aside"):
+        open_run(tmp_path, fresh=True).__enter__()
+    for folder in (checkpoints, samples):
+        assert (folder / "generator.npz").exists()
+        assert not folder.with_name("digits.old-1").exists()
+    monkeypatch.undo()
+    with open_run(tmp_path, fresh=True):
+        assert checkpoints.with_name("digits.old-1").is_dir()
+
+
+# What ships is read, never written.
+
+
+def test_scores_and_exports_of_what_ships_go_to_the_working_folder(tmp_path, monkeypatch):
+    shipped = REPOSITORY / "checkpoints" / "pretrained"
+    for folder in (tmp_path, REPOSITORY):
+        monkeypatch.chdir(folder)
+        json_path, pictures = evaluate_digits.output_paths(
+            EvaluateSettings(), shipped / "scores.json", "samples/pretrained/scores-"
+        )
+        assert (str(json_path), pictures) == ("pretrained-scores.json", "pretrained-scores-")
+        exported = export_generator.output_path(ExportSettings(), shipped)
+        assert str(exported) == "pretrained-generator.onnx"
+    monkeypatch.chdir(tmp_path)
+    json_path, pictures = evaluate_digits.output_paths(
+        EvaluateSettings(), MNIST.with_suffix(".scores.json"), f"{MNIST.with_suffix('')}."
+    )
+    assert not json_path.is_absolute() and list(tmp_path.iterdir()) == []
+
+
+def test_a_calibration_of_what_ships_is_not_kept(monkeypatch):
+    from sampling import acceptance
+
+    class Classifier:
+        sha256 = "another classifier"
+
+    monkeypatch.setattr(acceptance, "calibrate_generator", lambda *_: "made anew")
+    monkeypatch.setattr(files, "replacing", failing(errno.EROFS))
+    shipped = REPOSITORY / "checkpoints" / "pretrained"
+    assert acceptance.load_or_calibrate(shipped, "latest", None, Classifier()) == "made anew"
+
+
+def test_output_says_where_scores_go_whoever_asks(tmp_path):
+    shipped = REPOSITORY / "checkpoints" / "pretrained" / "scores.json"
+    settings = EvaluateSettings(output=f"{tmp_path}/card.json")
+    json_path, pictures = evaluate_digits.output_paths(settings, shipped, "x")
+    assert (str(json_path), pictures) == (f"{tmp_path}/card.json", f"{tmp_path}/card-")
+    own = tmp_path / "mine" / "scores.json"
+    json_path, _ = evaluate_digits.output_paths(EvaluateSettings(), own, f"{tmp_path}/s/mine/x-")
+    assert json_path == own
+    for words in (["--output", "a.txt"], ["--output", "nowhere/a.json"]):
+        assert evaluate_digits.main(words) == 2
+    assert evaluate_digits.main(["--output", "a.json", "--runs", "a", "b"]) == 2
+
+
+def can_mount():
+    """Whether this process may mount file systems in a namespace of its own."""
+    command = ["unshare", "-m", "mount", "--bind", "/tmp", "/tmp"]
+    return shutil.which("unshare") and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (["generate_digits.py"], "samples/pretrained-10-digits-seed-0.png"),
+        (["export_generator.py", "--format", "saved_model"], "pretrained-generator.saved_model"),
+        (["evaluate_digits.py", "--num_samples", "2000"], "pretrained-scores.json"),
+    ],
+)
+def test_a_clone_that_is_read_only_serves_all_but_training(words, made, tmp_path):
+    if not can_mount():
+        pytest.skip("needs to mount")
+    script = f"""
+        mount --bind {REPOSITORY} {REPOSITORY} && mount -o remount,ro,bind {REPOSITORY} &&
+        exec {sys.executable} {REPOSITORY}/{" ".join(words)} --run pretrained"""
+    finished = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / made).exists()

@@ -1,0 +1,269 @@
+"""One step of the game, and the state that a resumed run goes on from."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import data
+from cli import UserError
+from config import REPOSITORY, TrainSettings
+from readers import read_npz
+from sampling.noise import BLOCK, SAMPLING, TRAINING, normal_noise
+from sampling.sampler import Sampler
+from storage.weights import named_variables
+from training.gan import DCGAN, R1_INTERVAL
+from training.losses import generator_loss
+from training.progress import METRICS
+
+SETTINGS = TrainSettings(batch_size=8, noise_dim=6, seed=3)
+ORDER = data.epoch_order(32, 8, seed=3, epoch=0)
+FIRST_STEPS = REPOSITORY / "tests" / "first_steps.npz"
+PLAYERS = ("generator", "discriminator")
+
+
+@pytest.fixture(scope="module")
+def pair(digits):
+    """Two DCGANs of the same settings, and their first state."""
+    gans = [DCGAN(SETTINGS, digits[:32]) for _ in range(2)]
+    return *gans, gans[0].state()
+
+
+@pytest.fixture
+def gan(pair):
+    """A DCGAN that has taken no step."""
+    gan, _, first_state = pair
+    gan.load_state(first_state)
+    return gan
+
+
+@pytest.fixture
+def twin(pair):
+    """Another one."""
+    _, twin, first_state = pair
+    twin.load_state(first_state)
+    return twin
+
+
+def take_steps(gan, count, order=ORDER):
+    """Take steps; return their metrics, float32 (count, 4)."""
+    return gan.train_steps(order, np.array(count, np.int32)).numpy()
+
+
+def values(network):
+    """The trainable weights of a network."""
+    return [variable.numpy() for variable in network.trainable_variables]
+
+
+def first_moments(gan, player):
+    """Adam's first moment of each trainable weight: with beta_1 = 0 its gradient."""
+    network, optimizer = getattr(gan, player), getattr(gan, f"{player}_optimizer")
+    variables = named_variables(optimizer)
+    return [
+        variables[f"adam/{weight.path.replace('/', '_')}_momentum"].numpy()
+        for weight in network.trainable_variables
+    ]
+
+
+@pytest.fixture(scope="module")
+def first_run(mnist):
+    """A DCGAN of batches of 64 MNIST images, its first state, and what 20 steps of it gave."""
+    settings = TrainSettings(batch_size=64, learning_rate=1e-5)
+    gan = DCGAN(settings, mnist["x_train"])
+    first_state = gan.state()
+    order = data.epoch_order(len(mnist["x_train"]), 64, seed=0, epoch=0)
+    metrics, norms = [], []
+    for _ in range(20):
+        metrics += [*take_steps(gan, 1, order)]
+        moments = [each for player in PLAYERS for each in first_moments(gan, player)]
+        norms.append([np.linalg.norm(each.astype(np.float64)) for each in moments])
+    z = normal_noise(SAMPLING, 0, 0, [BLOCK, 200])
+    samples = gan.generator_ema(z, training=False)[:20, ..., 0]
+    found = {"metrics": metrics, "gradient_norms": norms, "samples": samples}
+    return gan, first_state, order, {name: np.array(array) for name, array in found.items()}
+
+
+def test_the_first_steps_are_those_of_the_first_implementation(first_run):
+    """Twenty steps recorded before the losses were on logits and the layers had multipliers.
+
+    At a learning rate of 1e-5 they differ by less than this from processor to processor.
+    """
+    *_, found = first_run
+    expected = read_npz(FIRST_STEPS)
+    np.testing.assert_allclose(found["metrics"], expected["metrics"], rtol=2e-3)
+    norms = expected["gradient_norms"]
+    tolerance = 0.05 * (norms + norms.max(0))  # early on some norms change tenfold a step
+    assert (np.abs(found["gradient_norms"] - norms) <= tolerance).all()
+    np.testing.assert_allclose(found["samples"], expected["samples"], atol=0.01)
+
+
+def test_the_first_steps_at_the_default_learning_rate_are_too(first_run):
+    """Five steps, for at 1e-4 training amplifies rounding tenfold in every few steps."""
+    gan, first_state, order, _ = first_run
+    gan.load_state(first_state)
+    for player in PLAYERS:
+        getattr(gan, f"{player}_optimizer").learning_rate = 1e-4
+    expected = read_npz(FIRST_STEPS)["metrics_at_1e_4"]
+    found = take_steps(gan, len(expected), order)
+    np.testing.assert_allclose(found[:3], expected[:3], rtol=5e-3)
+    np.testing.assert_allclose(found, expected, rtol=0.05)
+
+
+def test_a_step_returns_its_metrics(gan):
+    metrics = take_steps(gan, 3)
+    assert metrics.shape == (3, len(METRICS)) and metrics.dtype == np.float32
+    assert gan.steps_done == 3
+    assert (metrics[:, :2] > 0).all() and (metrics[:, 2:] > 0).all() and (metrics[:, 2:] < 1).all()
+    assert len(np.unique(metrics[:, 0])) == 3
+
+
+def test_one_step_moves_every_weight_of_both_players(gan):
+    before = [values(getattr(gan, player)) for player in PLAYERS]
+    take_steps(gan, 1)
+    after = [values(getattr(gan, player)) for player in PLAYERS]
+    for old, new in zip(before[0] + before[1], after[0] + after[1]):
+        assert (old != new).any()
+
+
+@pytest.mark.parametrize(("player", "other"), [PLAYERS, PLAYERS[::-1]])
+def test_a_step_of_one_player_leaves_the_other(gan, player, other):
+    getattr(gan, f"{other}_optimizer").learning_rate = 0.0
+    before = values(getattr(gan, player)), values(getattr(gan, other))
+    take_steps(gan, 1)
+    assert (values(getattr(gan, player))[0] != before[0][0]).any()
+    for old, new in zip(before[1], values(getattr(gan, other))):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.fixture(scope="module")
+def plain(digits):
+    """A DCGAN without dropout and without the R1 penalty, otherwise of the same settings."""
+    return DCGAN(dataclasses.replace(SETTINGS, dropout=0.0, gradient_penalty=0.0), digits[:32])
+
+
+def test_the_generators_gradient_is_that_of_its_own_loss(plain, pair):
+    """The step's one backward pass gives the generator the gradient of a pass of its own."""
+    plain.load_state(pair[-1])
+
+    @tf.function
+    def own_gradient():
+        z = normal_noise(TRAINING, 3, 0, [8, 6])
+        with tf.GradientTape() as tape:
+            fake = plain.generator(z, training=True)
+            loss = generator_loss(plain.discriminator_logits(fake))
+        return tape.gradient(loss, plain.generator.trainable_variables)
+
+    expected = own_gradient()
+    take_steps(plain, 1)
+    for found, gradient in zip(first_moments(plain, "generator"), expected):
+        np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_penalty_comes_every_so_many_steps(digits):
+    """Steps 1 to 15 are the same with and without it; steps 0 and 16 are not."""
+    gans = {
+        weight: DCGAN(dataclasses.replace(SETTINGS, gradient_penalty=weight), digits[:32])
+        for weight in (0.0, 100.0)
+    }
+    same = []
+    for _ in range(R1_INTERVAL + 1):
+        gans[0.0].load_state(gans[100.0].state())
+        for gan in gans.values():
+            take_steps(gan, 1)
+        pairs = zip(*(values(gan.discriminator) for gan in gans.values()))
+        same.append(all(np.allclose(a, b, atol=1e-6) for a, b in pairs))
+    assert same == [False] + [True] * 15 + [False]
+
+
+class Mixing(keras.layers.Layer):
+    """Adds to each image the mean of the batch."""
+
+    def call(self, inputs):
+        return inputs + tf.reduce_mean(inputs, 0, keepdims=True)
+
+
+@pytest.mark.parametrize("make_layer", [keras.layers.BatchNormalization, Mixing])
+def test_a_discriminator_that_mixes_images_is_refused(digits, monkeypatch, make_layer):
+    monkeypatch.setattr("models.LeakyReLU", lambda slope: make_layer())
+    with pytest.raises(ValueError, match="depends on the rest of the batch"):
+        DCGAN(SETTINGS, digits[:32])
+
+
+def test_the_average_is_its_formula(gan):
+    for ema, new in zip(gan.generator_ema.variables, gan.generator.variables):
+        np.testing.assert_array_equal(ema, new)
+    before = gan.generator_ema.get_weights()
+    take_steps(gan, 1)
+    decay = min(SETTINGS.ema_decay, 2 / 11)
+    for old, ema, new in zip(before, gan.generator_ema.get_weights(), gan.generator.get_weights()):
+        np.testing.assert_allclose(ema, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7)
+
+
+def test_two_steps_at_once_are_two_steps(gan, twin):
+    together = take_steps(gan, 2)
+    apart = np.concatenate([take_steps(twin, 1), take_steps(twin, 1)])
+    np.testing.assert_allclose(together, apart, rtol=1e-3)
+    for each in (gan, twin):
+        assert each.train_steps.experimental_get_tracing_count() == 1
+    for name, array in gan.state().items():
+        np.testing.assert_allclose(array, twin.state()[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_xla_computes_the_same_step(gan, digits):
+    compiled = DCGAN(SETTINGS, digits[:32], compiled=True)
+    np.testing.assert_allclose(take_steps(gan, 2), take_steps(compiled, 2), rtol=1e-3)
+    found = named_variables(compiled.generator_ema)
+    for name, variable in named_variables(gan.generator_ema).items():
+        np.testing.assert_allclose(variable, found[name], rtol=0.02, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bfloat16_keeps_its_variables_and_logits_in_float32(gan, digits, compiled):
+    half = DCGAN(dataclasses.replace(SETTINGS, precision="bfloat16"), digits[:32], None, compiled)
+    metrics = [take_steps(each, 1) for each in (half, gan)]
+    assert all(v.dtype in ("float32", "int64") for v in half.generator.variables)
+    assert half.discriminator.layers[0].compute_dtype == "bfloat16"
+    assert half.discriminator.get_layer("logits").compute_dtype == "float32"
+    assert half.generator.layers[-1].compute_dtype == "float32"
+    np.testing.assert_allclose(*metrics, atol=0.05)
+
+
+def test_a_state_put_back_goes_on_as_if_nothing_had_been(gan, twin):
+    take_steps(gan, 2)
+    state = gan.state()
+    twin.load_state(state)
+    for name, array in twin.state().items():
+        np.testing.assert_array_equal(array, state[name])
+    take_steps(gan, 1)
+    take_steps(twin, 1)
+    for name, array in twin.state().items():
+        np.testing.assert_allclose(array, gan.state()[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_state_of_another_network_is_refused_by_name(gan, digits):
+    wider = DCGAN(TrainSettings(batch_size=8, noise_dim=7), digits[:32])
+    with pytest.raises(UserError, match=r"generator/dense/kernel is .7, .* wanted is .6, "):
+        gan.load_state(wider.state())
+    lacking = gan.state()
+    del lacking["generator_optimizer/adam/iteration"]
+    with pytest.raises(UserError, match="generator_optimizer/adam/iteration"):
+        gan.load_state(lacking)
+
+
+def test_the_size_of_a_state_is_known_before_it_is_written(gan):
+    held = sum(array.nbytes for array in gan.state().values())
+    assert gan.num_bytes() == pytest.approx(held, rel=0.01)
+
+
+def test_sampling_with_the_average_does_not_change_it(gan):
+    take_steps(gan, 1)
+    before = gan.generator_ema.get_weights()
+    (samples,) = Sampler(gan.generator_ema).sample(3, 5)
+    assert samples.shape == (3, 28, 28) and samples.std() > 0
+    for old, new in zip(before, gan.generator_ema.get_weights()):
+        np.testing.assert_array_equal(old, new)

@@ -1,0 +1,57 @@
+"""Signals: the first is noted, to be obeyed between steps; a second ends at once."""
+
+import os
+import signal
+
+import numpy as np
+
+from helpers import read_history, steps_saved, train
+from training.gan import DCGAN
+from training.interruption import Interruption
+
+
+def test_a_second_signal_is_not_caught():
+    before = signal.getsignal(signal.SIGINT)  # ignored, where tests run in the background
+    with Interruption() as interruption:
+        assert interruption.number == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.number == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_hangup_under_nohup_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.number == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_saves_and_the_same_command_trains_the_run_of_one_go(
+    small_run, tmp_path, data_path, capsys, monkeypatch
+):
+    """Stopped in the middle of its second epoch, here in this process."""
+    train_steps = DCGAN.train_steps
+
+    def take_one_step(gan, order, count):
+        if gan.steps_done == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return train_steps.__get__(gan, DCGAN)(order, np.array(1, np.int32))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DCGAN, "train_steps", take_one_step)
+        assert train(tmp_path, data_path, "--epochs", 2) == 143
+    printed = capsys.readouterr()
+    assert "saved at step 7" in printed.out and "run the same command again" in printed.out
+    assert printed.err == "" and steps_saved(tmp_path) == [5, 7]  # not a step was lost
+    assert train(tmp_path, data_path, "--epochs", 2) == 0
+    assert "resumed after epoch 1.4" in capsys.readouterr().out
+    found, expected = map(read_history, (tmp_path, small_run))
+    assert len(found) == len(expected) == 2
+    for name in ("epoch", "step", "generator_loss", "discriminator_loss", "d_real", "d_fake"):
+        columns = [[float(row[name]) for row in rows] for rows in (found, expected)]
+        np.testing.assert_allclose(*columns, rtol=0.01)

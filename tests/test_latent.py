@@ -1,0 +1,61 @@
+"""Paths and grids through the latent space, and the way back from an image."""
+
+import numpy as np
+import pytest
+
+from config import REPOSITORY
+from sampling import latent
+from sampling.noise import sample_noise
+from sampling.sampler import Sampler
+from storage import runs
+from storage.weights import load_generator
+
+random = np.random.default_rng(0)
+
+
+def test_a_path_passes_smoothly_through_its_digits_and_closes():
+    anchors = random.normal(size=(5, 200))
+    path = latent.closed_path(anchors, 20)
+    assert path.shape == (100, 200) and path.dtype == np.float32
+    np.testing.assert_allclose(path[::20], anchors, rtol=1e-5)
+    lengths = np.linalg.norm(path, axis=1)
+    assert lengths.min() > 12 and lengths.max() < 16.5  # near 14.1, the root of 200
+    steps = np.roll(path, -1, 0) - path  # the last one leads back to the first
+    sizes = np.linalg.norm(steps, axis=1)
+    assert sizes.max() < 5 * sizes.min()  # slower at the digits
+    turns = np.linalg.norm(np.roll(steps, -1, 0) - steps, axis=1) / sizes
+    assert turns.max() < 0.5  # no corners, not at the digits either
+
+
+def test_a_grid_has_its_four_digits_in_the_corners():
+    corners = random.normal(size=(4, 200)).astype(np.float32)
+    grid = latent.grid(corners, 10).reshape(10, 10, 200)
+    for found, corner in zip((grid[0, 0], grid[0, -1], grid[-1, 0], grid[-1, -1]), corners):
+        np.testing.assert_allclose(found, corner, atol=1e-5)
+    assert np.linalg.norm(grid, axis=2).min() > 12
+
+
+def test_slerp_follows_a_great_circle():
+    way = latent.slerp(np.array([2.0, 0]), np.array([0.0, 4]), np.linspace(0, 1, 3))
+    np.testing.assert_allclose(way, [[2, 0], [3 / 2**0.5] * 2, [0, 4]], atol=1e-12)
+
+
+def test_slerp_between_equal_noise_stays_there():
+    z = random.normal(size=200)
+    np.testing.assert_allclose(latent.slerp(z, z, np.array([0.3])), z[None], rtol=1e-6)
+
+
+def test_a_digit_of_the_generator_is_projected_onto_itself():
+    folder = REPOSITORY / "checkpoints" / "pretrained"
+    generator = load_generator(*runs.load_snapshot(folder, "latest"))
+    (target,) = Sampler(generator).decode(sample_noise(5, [0], 200))
+    errors = []
+    for found in latent.project(generator, target[0], seed=0, steps=40):
+        z, error = found
+        errors.append(error)
+    assert errors == sorted(errors, reverse=True)  # the best so far
+    assert z.shape == (1, 200) and np.linalg.norm(z) == pytest.approx(200**0.5, rel=1e-5)
+    (image,) = Sampler(generator).decode(z)
+    measured = np.sqrt(np.mean((image.astype(float) - target) ** 2))
+    assert abs(measured - errors[-1]) < 0.5  # rounding to grey levels
+    assert measured < 0.3 * errors[0]

@@ -1,0 +1,134 @@
+"""Our layers compute what Keras' do, forwards and backwards, twice."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import layers
+from sampling.noise import DROPOUT, random_key
+
+
+def slopes(layer, inputs, upstream):
+    """Its outputs, their gradients by inputs and kernel, and the first's by kernel and upstream."""
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(upstream)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+            value = tf.reduce_sum(outputs * upstream)
+        by_inputs = tape.gradient(value, inputs)
+        size = tf.reduce_sum(tf.square(by_inputs))
+    return (
+        outputs,
+        by_inputs,
+        tape.gradient(value, layer.kernel),
+        outer.gradient(size, layer.kernel),
+        outer.gradient(size, upstream),
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
+def test_a_convolution_of_one_channel_is_keras_own(size):
+    keras.utils.set_random_seed(size)
+    ours, theirs = layers.Conv2D(3, size, 2), keras.layers.Conv2D(3, size, 2, "same")
+    inputs, upstream = tf.random.normal([2, 8, 8, 1]), tf.random.normal([2, 4, 4, 3])
+    for layer in (ours, theirs):
+        layer.build(inputs.shape)
+        layer.bias.assign(np.arange(3) + 0.5)
+    ours.kernel.assign(theirs.kernel)
+    for found, expected in zip(*(slopes(layer, inputs, upstream) for layer in (ours, theirs))):
+        assert np.abs(expected).max() > 0.01
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+PAIRS = {  # ours with a multiplier of 10 for the kernel and of 3 for the bias, Keras', input shape
+    "Dense": (
+        lambda **options: layers.Dense(4, activation="tanh", **options),
+        lambda: keras.layers.Dense(4, activation="tanh"),
+        (2, 6),
+    ),
+    "Conv2D": (
+        lambda **options: layers.Conv2D(4, 5, 2, **options),
+        lambda: keras.layers.Conv2D(4, 5, 2, "same"),
+        (2, 8, 8, 3),
+    ),
+    "Conv2D of one channel": (
+        lambda **options: layers.Conv2D(4, 5, 2, **options),
+        lambda: keras.layers.Conv2D(4, 5, 2, "same"),
+        (2, 8, 8, 1),
+    ),
+    "Conv2DTranspose": (
+        lambda **options: layers.Conv2DTranspose(4, 4, 2, **options),
+        lambda: keras.layers.Conv2DTranspose(4, 4, 2, "same"),
+        (2, 8, 8, 3),
+    ),
+}
+
+
+@pytest.fixture(params=PAIRS)
+def pair(request):
+    """A layer with multipliers, Keras' with the weights that it uses, and inputs for both."""
+    make_ours, make_theirs, shape = PAIRS[request.param]
+    keras.utils.set_random_seed(0)
+    ours, theirs = make_ours(lr_multiplier=10, bias_lr_multiplier=3), make_theirs()
+    for layer in (ours, theirs):
+        layer.build(shape)
+    ours.bias.assign([0.1, -0.2, 0.3, -0.4])
+    theirs.kernel.assign(10 * ours.kernel)
+    theirs.bias.assign(3 * ours.bias)
+    return ours, theirs, tf.random.normal(shape)
+
+
+def test_a_multiplier_means_weights_so_many_times_larger(pair):
+    ours, theirs, inputs = pair
+    assert np.abs(theirs(inputs)).max() > 0.1
+    np.testing.assert_allclose(ours(inputs), theirs(inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_an_adam_step_moves_the_weights_in_use_so_many_times_as_far(pair):
+    ours, theirs, inputs = pair
+    for layer in (ours, theirs):
+        optimizer = keras.optimizers.Adam(0.001, epsilon=1e-12)
+        optimizer.build(layer.trainable_variables)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(inputs) ** 2)
+        before = [variable.numpy() for variable in layer.trainable_variables]
+        optimizer.apply(tape.gradient(loss, layer.trainable_variables))
+        layer.moves = [new - old for old, new in zip(before, layer.trainable_variables)]
+    for multiplier, found, expected in zip((10, 3), ours.moves, theirs.moves):
+        in_use = multiplier * found
+        np.testing.assert_allclose(in_use, multiplier * expected, rtol=0.01, atol=1e-6)
+
+
+def test_first_weights_are_as_large_in_use_as_without_a_multiplier():
+    for options, expected in (({"stddev": 0.02}, 0.02), ({}, (2 / 400) ** 0.5)):
+        layer = layers.Dense(500, lr_multiplier=10, **options)
+        layer.build((1, 400))
+        assert np.std(10 * layer.kernel) == pytest.approx(expected, rel=0.02)
+
+
+def test_batch_normalisation_is_keras_own():
+    inputs = np.random.default_rng(0).normal(2, 3, (8, 5, 5, 4)).astype(np.float32)
+    ours = layers.BatchNormalization()
+    theirs = keras.layers.BatchNormalization(momentum=0.9, moving_variance_initializer="zeros")
+    for training in (True, False):
+        np.testing.assert_allclose(
+            ours(inputs, training=training), theirs(inputs, training=training), atol=1e-5
+        )
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
+
+
+def test_dropout_is_a_function_of_its_key():
+    layer = layers.Dropout(0.25)
+    ones = tf.ones([4, 50, 50, 3])
+    masks = []
+    for step in (0, 0, 1):
+        layer.key = random_key(DROPOUT, 3, step)
+        masks.append(layer(ones, training=True).numpy())
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+    assert set(np.unique(masks[0])) == {np.float32(0), np.float32(4 / 3)}
+    assert np.mean(masks[0] == 0) == pytest.approx(0.25, abs=0.01)
+    np.testing.assert_array_equal(layer(ones, training=False), ones)

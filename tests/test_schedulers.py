@@ -1,0 +1,147 @@
+"""Schedulers, devices and notebooks; what a run leaves for the next one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cli import UserError
+from config import TrainSettings
+from helpers import roots
+from machines import REPOSITORY, TINY, train
+from storage import runs
+from training import cluster, strategies
+from training.interruption import Interruption
+
+
+def test_ports_are_a_job_s_own_and_named_when_taken(monkeypatch):
+    ports = set()
+    for job in range(4_000_000, 4_001_000):
+        monkeypatch.setenv("SLURM_JOB_ID", str(job))
+        ports.add(cluster.slurm_port())
+    assert len(ports) == 1000 and min(ports) >= 12000 and max(ports) + 16 < 32768
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("SLURM_PROCID", "1")
+        monkeypatch.setenv("SLURM_LOCALID", "1")
+        with pytest.raises(UserError, match=rf"port {port} .*--port"):
+            cluster.is_chief("multi_worker", port - 1)
+    assert not cluster.is_chief("multi_worker")
+    assert cluster.slurm_port(7) == 7
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"])
+def test_signals_that_ask_to_stop_are_noted(name, monkeypatch):
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # of SIGHUP, which lets go of the terminal
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), number)
+        if "USR" in name:  # schedulers may send it twice
+            os.kill(os.getpid(), number)
+        assert interruption.number == number
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.slow
+def test_a_run_told_of_its_time_limit_saves_and_goes_on(tmp_path, data_path):
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *TINY]
+    command = [*map(str, command), *roots(tmp_path)]
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen([*command, "--epochs", "9999"], **options) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                process.send_signal(signal.SIGUSR1)
+                break
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGUSR1
+    assert "Stopped and saved" in output and "To resume" in output
+    resumed = subprocess.run([*command, "--epochs", "3"], capture_output=True, text=True)
+    assert resumed.returncode == 0 and "resumed after epoch" in resumed.stdout
+
+
+class Device:
+    """A GPU that is not there."""
+
+    device_type = "GPU"
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """A function that puts so many GPUs into the machine; the list of those left visible."""
+    visible = []
+
+    def put(number):
+        visible[:] = [Device() for _ in range(number)]
+
+    config = strategies.tf.config
+    monkeypatch.setattr(config, "get_visible_devices", lambda _: [*visible])
+    monkeypatch.setattr(
+        config, "set_visible_devices", lambda devices, _: visible.__setitem__(slice(None), devices)
+    )
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda *_: None)
+    put.visible = visible
+    return put
+
+
+REPLICAS = {1: 1, 2: 2, 3: 2, 5: 4, 6: 4, 7: 4, 8: 8}  # of so many GPUs, for a batch of 256
+
+
+@pytest.mark.parametrize(("number", "used"), REPLICAS.items())
+def test_the_most_gpus_that_divide_the_batch_are_used(number, used, gpus, monkeypatch, capsys):
+    class Mirrored:
+        def __init__(self, devices):
+            self.num_replicas_in_sync = len(devices)
+
+    monkeypatch.setattr(strategies.tf.distribute, "MirroredStrategy", Mirrored)
+    gpus(number)
+    assert strategies.connect(TrainSettings()).num_replicas_in_sync == used == len(gpus.visible)
+    assert (f"{used} of {number} GPUs" in capsys.readouterr().out) == (used < number)
+    gpus(number)
+    assert len(strategies.choose_gpus(TrainSettings(), workers=2)) == used
+    assert len(strategies.choose_gpus(TrainSettings(strategy="one"), workers=1)) == 1
+
+
+def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    gpus(3)
+    monkeypatch.setattr(strategies.tf.config, "set_visible_devices", fail)
+    monkeypatch.setattr(strategies.tf.config.experimental, "set_memory_growth", fail)
+    assert strategies.connect(TrainSettings(strategy="one")).num_replicas_in_sync == 1
+
+
+def test_tensorboard_gets_one_value_a_step(tmp_path, data_path):
+    import tensorflow as tf
+
+    assert train(tmp_path, data_path, "--epochs", 2) == 0
+    logs = tmp_path / "samples" / "tiny" / "logs"
+    writer = tf.summary.create_file_writer(str(logs))  # as a run killed before it saved
+    with writer.as_default(step=3):
+        tf.summary.scalar("d_real", 0.5)
+    writer.close()
+    newest = max(logs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes() + b"cut off")
+    assert train(tmp_path, data_path, "--epochs", 4) == 0
+    found = []
+    for path in logs.glob("events*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            found += [(value.tag, event.step) for value in event.summary.value]
+    assert len(found) == len(set(found))
+    assert sorted(step for tag, step in found if tag == "d_real") == [1, 2, 3, 4]
+
+
+def test_settings_of_older_and_newer_runs():
+    now = TrainSettings().fixed_on_resume()
+    older = {name: now[name] for name in now if name != "precision"}
+    assert runs.differences(older, now) == []
+    assert "precision (was 'float32', now 'bfloat16')" in runs.differences(
+        older, now | {"precision": "bfloat16"}
+    )
+    (line,) = runs.differences(now | {"spectral_norm": True}, now)
+    assert "spectral_norm" in line and "does not know" in line

@@ -1,0 +1,58 @@
+"""Which images are compared with which."""
+
+import numpy as np
+import pytest
+
+from evaluation import metrics, scores
+from evaluation.scores import TrainingScore
+
+
+@pytest.fixture(scope="module")
+def split(test_predictions):
+    """Real images in three sets: 2,000 taken as generated, 5,000 and 2,500 to compare with."""
+    chosen = np.random.default_rng(0).permutation(10_000)
+    return [test_predictions.take(chosen[a:b]) for a, b in ((0, 2000), (2000, 7000), (7000, 9500))]
+
+
+def test_real_images_score_as_the_baseline(split):
+    generated, training, test = split
+    found, densities = scores.score(generated, training, test)
+    baseline = scores.real_baseline(2000, training, test)
+    assert found.keys() == baseline.keys() and densities.shape == (2000,)
+    for name, value in baseline.items():
+        assert np.isfinite(value).all() and np.shape(value) == np.shape(found[name])
+    for name in ("fid_training", "fid_test"):
+        assert found[name] < 2 * baseline[name] and baseline[name] < 2 * found[name]
+    for name in ("precision", "recall", "density", "coverage", "confidence", "inception_score"):
+        assert found[name] == pytest.approx(baseline[name], rel=0.1)
+    assert min(found[f"copying_z_{space}"] for space in ("pixels", "features")) > -3
+
+
+def test_each_score_is_its_formula_of_the_right_images(split):
+    generated, training, test = split
+    found, densities = scores.score(generated, training, test)
+    for name, reference in (("training", training), ("test", test)):
+        moments = metrics.moments(reference.features)
+        expected = metrics.fid(metrics.moments(generated.features), moments)
+        assert found[f"fid_{name}"] == pytest.approx(expected)
+        assert found[f"kid_{name}"] == metrics.kid(generated.features, reference.features)
+    prdc = metrics.prdc(generated.features, test.features)
+    assert (found["precision"], found["recall"]) == (prdc.precision, prdc.recall)
+    np.testing.assert_array_equal(densities, prdc.densities)
+
+
+def test_the_score_in_training_is_fid_and_the_rarest_digits_share(mnist, classifier):
+    training, generated = mnist["x_train"][:1000], mnist["x_test"][:600]
+    fid, rarest = TrainingScore(training).score(generated)
+    real, ours = (classifier.predict(pixels) for pixels in (training, generated))
+    expected = metrics.fid(*(metrics.moments(each.features) for each in (ours, real)))
+    assert fid == pytest.approx(expected, rel=1e-4)
+    assert 0.5 < rarest <= 1
+    shares = metrics.digit_shares(ours.probabilities)
+    without_rarest = generated[np.argmax(ours.probabilities, 1) != np.argmin(shares)]
+    assert TrainingScore(training).score(without_rarest)[1] == 0
+
+
+def test_a_digit_that_the_training_images_lack_is_not_missed(mnist):
+    ones = mnist["x_train"][mnist["y_train"] == 1][:500]
+    assert TrainingScore(ones).score(ones[:200])[1] == pytest.approx(1, abs=0.05)

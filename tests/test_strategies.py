@@ -1,0 +1,82 @@
+"""Devices and workers: how they share a step, agree and fail."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cli import UserError
+from config import TrainSettings
+from helpers import one_line, roots, run_script, train
+from training import strategies
+from training.gan import DCGAN
+
+
+@pytest.mark.slow
+def test_two_replicas_train_the_same_run_as_one():
+    """Same global batch, noise, dropout and statistics; in a process of its own for its devices."""
+    finished = run_script("tests/two_replicas.py")
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_replica_alone_takes_all_rows():
+    batch = tf.reshape(tf.range(24), [8, 3])
+    np.testing.assert_array_equal(strategies.rows_of_replica(batch), batch)
+
+
+def test_a_worker_alone_agrees_with_itself():
+    workers = strategies.Workers(tf.distribute.get_strategy())
+    variable = tf.Variable([1.0, 2.0])
+    assert workers.maximum([3, -4]) == [3, -4]
+    workers.check_same({"seed": 0})
+    workers.broadcast([variable])
+    np.testing.assert_array_equal(variable, [1.0, 2.0])
+
+
+def test_mirrored_on_one_device_says_so_and_goes_on(capsys):
+    strategy = strategies.connect(TrainSettings(strategy="mirrored"))
+    assert strategy.num_replicas_in_sync == 1
+    assert "only one device" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_mirrored_on_one_device_trains(tmp_path, data_path):
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 1, "--strategy", "mirrored"]
+    finished = run_script("train_dcgan.py", *words, *roots(tmp_path))
+    assert finished.returncode == 0
+    assert "only one device" in finished.stdout
+
+
+@pytest.mark.parametrize(("compile", "expected"), [("auto", False), ("on", True), ("off", False)])
+def test_xla_is_left_out_on_a_cpu_unless_asked_for(compile, expected):
+    settings = TrainSettings(compile=compile)
+    assert strategies.use_xla(settings, tf.distribute.get_strategy()) == expected
+
+
+def test_a_cpu_is_described_by_its_cores():
+    assert strategies.describe(tf.distribute.get_strategy()).startswith("the CPU, ")
+
+
+def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monkeypatch):
+    def run_out(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
+
+    monkeypatch.setattr(DCGAN, "train_steps", run_out)
+    assert train(tmp_path, data_path, "--epochs", 1) == 2
+    assert "--batch_size" in one_line(capsys.readouterr().err)
+
+
+def test_a_lost_worker_is_said_in_one_line_and_our_own_fault_keeps_its_traceback():
+    class Cluster:
+        cluster_resolver = object()
+
+    lost = tf.errors.UnavailableError(None, None, "the connection\nwas reset")
+    with (
+        pytest.raises(UserError, match=r"another worker was lost.*the connection was reset"),
+        strategies.errors_explained(Cluster()),
+    ):
+        raise lost
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        strategies.errors_explained(tf.distribute.get_strategy()),
+    ):
+        raise lost

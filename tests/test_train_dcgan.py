@@ -1,0 +1,303 @@
+"""The training command from end to end, on a few real digits."""
+
+import fcntl
+import json
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+
+import data
+import generate_digits
+from config import REPOSITORY, TrainSettings
+from helpers import (
+    contents,
+    one_line,
+    read_history,
+    roots,
+    run_script,
+    state_paths,
+    steps_saved,
+    train,
+)
+from readers import read_npz
+from storage import images, runs
+from storage.locks import Lock
+from storage.runs import EpochRecord
+
+
+def settings_json(folder, run="small"):
+    """The settings.json of a run inside `folder`."""
+    return json.loads((folder / "checkpoints" / run / "settings.json").read_text())
+
+
+def test_a_run_leaves_what_it_promises(small_run):
+    samples = small_run / "samples" / "small"
+    for name in ("epoch-0001.png", "epoch-0002.png", "curves.png", "training.gif", "history.csv"):
+        assert (samples / name).stat().st_size > 0
+    assert images.load_png(samples / "epoch-0001.png").shape == (24 + 302, 302)
+    rows = read_history(small_run)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "5"), ("2", "10")]
+    assert tuple(rows[0]) == EpochRecord._fields
+    for row in rows:
+        assert 0 < float(row["d_real"]) < 1 and float(row["generator_loss"]) > 0
+    assert any((samples / "logs").iterdir())
+    assert steps_saved(small_run) == [5, 10]
+
+
+def test_the_same_command_resumes_and_epochs_may_grow(copied_run, data_path, capsys):
+    before = read_history(copied_run)
+    assert train(copied_run, data_path, "--epochs", 3) == 0
+    assert "resumed after epoch 2" in capsys.readouterr().out
+    after = read_history(copied_run)
+    assert after[:2] == before and [row["epoch"] for row in after] == ["1", "2", "3"]
+    assert train(copied_run, data_path, "--epochs", 4) == 0
+    # The last three are kept, the oldest is gone with its checksum.
+    assert steps_saved(copied_run) == [10, 15, 20]
+    assert len(list((copied_run / "checkpoints" / "small").glob("*.sha256"))) == 3
+
+
+def test_a_finished_run_is_left_as_it_is(copied_run, data_path):
+    folder = copied_run / "checkpoints"
+    before = contents(folder)
+    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert train(copied_run, data_path, "--epochs", 1) == 0
+    after = contents(folder)
+    del before[folder / "small" / "settings.json"], after[folder / "small" / "settings.json"]
+    assert before == after
+
+
+def test_settings_json_has_an_invocation_for_each_start(copied_run, data_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train_dcgan.py", "--epochs", "1"])
+    assert train(copied_run, data_path, "--epochs", 1) == 0
+    document = settings_json(copied_run)
+    assert document["run"]["learning_rate"] == 1e-4 and "epochs" not in document["run"]
+    first, second = document["invocations"]
+    assert first["settings"]["epochs"] == 2 and second["settings"]["epochs"] == 1
+    assert second["command"] == "train_dcgan.py --epochs 1"
+    digest = data.digest(data.load_images(data_path))
+    assert second["images_sha256"] == document["run"]["images"] == digest
+    for name in ("started", "commit", "versions", "device"):
+        assert second[name]
+
+
+def test_changed_settings_are_refused_by_name(copied_run, data_path, capsys):
+    before = contents(copied_run)
+    words = ["--epochs", 3, "--learning_rate", 0.1, "--seed", 4]
+    assert train(copied_run, data_path, *words) == 2
+    message = one_line(capsys.readouterr().err)
+    assert "learning_rate (was 0.0001, now 0.1)" in message and "seed (was 0, now 4)" in message
+    assert "batch_size" not in message
+    assert contents(copied_run) == before
+
+
+def test_a_run_from_before_a_setting_was_added_had_its_default(copied_run, data_path, capsys):
+    path = copied_run / "checkpoints" / "small" / "settings.json"
+    document = settings_json(copied_run)
+    del document["run"]["gradient_penalty"], document["run"]["precision"]
+    path.write_text(json.dumps({"run": document["run"]}))  # without invocations, as runs once were
+    assert train(copied_run, data_path, "--epochs", 3, "--gradient_penalty", 0.5) == 2
+    assert "gradient_penalty (was 1.0, now 0.5)" in one_line(capsys.readouterr().err)
+    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert len(settings_json(copied_run)["invocations"]) == 1
+
+
+def test_other_images_are_refused_wherever_they_lie(copied_run, digits, data_path, capsys):
+    shutil.copy(data_path, copied_run / "moved.npz")
+    assert train(copied_run, copied_run / "moved.npz", "--epochs", 2) == 0
+    np.savez(copied_run / "other.npz", x_train=digits[39::-1])
+    assert train(copied_run, copied_run / "other.npz", "--epochs", 3) == 2
+    assert "images" in one_line(capsys.readouterr().err)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, data_path, capsys):
+    assert train(tmp_path, data_path, "--epochs", 3, "--dry_run") == 0
+    printed = capsys.readouterr().out
+    invocation, end = json.JSONDecoder().raw_decode(printed)
+    assert invocation["settings"]["batch_size"] == 8 and invocation["settings"]["epochs"] == 3
+    assert invocation["images_sha256"] == data.digest(data.load_images(data_path))
+    for words in ("'small', new, to epoch 3", "15 to go", str(tmp_path), "dry run"):
+        assert words in printed[end:]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_dry_run_says_where_it_would_resume_and_what_it_would_refuse(
+    copied_run, data_path, capsys
+):
+    before = contents(copied_run)
+    assert train(copied_run, data_path, "--epochs", 3, "--dry_run") == 0
+    printed = capsys.readouterr().out
+    assert "resumed after epoch 2, to epoch 3" in printed and "5 to go" in printed
+    assert train(copied_run, data_path, "--epochs", 3, "--dry_run", "--fresh", "--seed", 4) == 0
+    assert "new, to epoch 3" in capsys.readouterr().out
+    assert train(copied_run, data_path, "--epochs", 3, "--dry_run", "--seed", 4) == 2
+    assert "seed (was 0, now 4)" in one_line(capsys.readouterr().err)
+    assert contents(copied_run) == before
+
+
+def test_fresh_starts_over_and_sets_the_old_run_aside(copied_run, data_path, capsys):
+    assert train(copied_run, data_path, "--epochs", 1, "--sample_every", 9, "--fresh") == 0
+    assert "new, to epoch 1" in capsys.readouterr().out
+    assert len(read_history(copied_run)) == 1
+    assert settings_json(copied_run)["run"]["sample_every"] == 9
+    assert steps_saved(copied_run, "small.old-1") == [5, 10]
+    assert settings_json(copied_run, "small.old-1")["run"]["sample_every"] == 1
+    assert (copied_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
+    assert not (copied_run / "samples" / "small" / "epoch-0002.png").exists()
+
+
+def test_fresh_twice_loses_nothing(copied_run, data_path):
+    for _ in range(2):
+        assert train(copied_run, data_path, "--epochs", 1, "--fresh") == 0
+    for number, epochs in ((1, 2), (2, 1)):
+        old = f"small.old-{number}"
+        assert len(state_paths(copied_run, old)) == epochs
+        words = ["--run", old, "--output", f"{copied_run}/a.npz", *roots(copied_run)]
+        assert generate_digits.main(words) == 0  # still there to draw with
+
+
+def test_pictures_of_a_run_without_checkpoints_are_set_aside(copied_run, data_path):
+    shutil.rmtree(copied_run / "checkpoints" / "small")
+    assert train(copied_run, data_path, "--epochs", 1) == 0
+    assert (copied_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
+    assert not (copied_run / "samples" / "small" / "epoch-0002.png").exists()
+
+
+def test_a_picture_that_is_not_ours_is_left_alone(copied_run, data_path):
+    stranger = copied_run / "samples" / "small" / "epoch-0002-copy.png"
+    stranger.write_bytes(b"no picture")
+    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert stranger.read_bytes() == b"no picture"
+
+
+def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, monkeypatch, capsys):
+    with monkeypatch.context() as full:
+        full.setattr(runs.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+        assert train(tmp_path, data_path) == 2
+    assert "make room" in one_line(capsys.readouterr().err)
+    assert train(tmp_path, data_path, "--epochs", 1, "--sample_every", 5) == 0
+    assert settings_json(tmp_path)["run"]["sample_every"] == 5
+
+
+def test_a_damaged_newest_state_is_set_aside_with_a_warning(copied_run, data_path, capsys):
+    newest = copied_run / "checkpoints" / "small" / "state-000000010.npz"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert train(copied_run, data_path, "--epochs", 2) == 0
+    printed = capsys.readouterr()
+    assert "state-000000010.npz is damaged" in one_line(printed.err)
+    assert "resumed after epoch 1" in printed.out
+    assert newest.with_name(newest.name + ".damaged").exists()
+    assert newest.exists()  # trained and saved again
+
+
+def test_when_no_state_is_whole_nothing_is_touched(copied_run, data_path, capsys):
+    folder = copied_run / "checkpoints" / "small"
+    for path in folder.glob("state-*.npz"):
+        path.write_bytes(b"rubbish")
+    before = sorted(path.name for path in folder.iterdir())
+    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert "no training state is whole" in one_line(capsys.readouterr().err)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_run_without_its_state_is_not_begun_again_unasked(copied_run, data_path, capsys):
+    folder = copied_run / "checkpoints" / "small"
+    for path in folder.glob("state-*"):
+        path.unlink()
+    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert "--fresh" in one_line(capsys.readouterr().err)
+
+
+def test_a_second_training_of_a_run_is_refused(copied_run, data_path, capsys):
+    lock = Lock(copied_run / "checkpoints" / "small" / "lock")
+    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert "another process" in one_line(capsys.readouterr().err)
+    lock.release()
+
+
+@pytest.mark.parametrize("name", ["pretrained", "small.old-1"])
+def test_names_of_finished_runs_are_refused(tmp_path, data_path, capsys, name):
+    assert train(tmp_path, data_path, "--run", name) == 2
+    assert "--run" in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path, data_path, capsys):
+    assert train(tmp_path, data_path, "--batch_size", 41) == 2
+    assert "41" in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_path_too_long_for_the_system_is_refused(tmp_path, capsys):
+    assert train(tmp_path, "x" * 5000) == 2
+    assert "too long" in one_line(capsys.readouterr().err)
+
+
+def test_missing_data_is_refused(tmp_path, capsys):
+    assert train(tmp_path, tmp_path / "nowhere.npz") == 2
+    assert "nowhere.npz" in one_line(capsys.readouterr().err)
+
+
+def test_a_file_in_the_way_is_refused(tmp_path, data_path, capsys):
+    (tmp_path / "checkpoints").write_text("a file")
+    assert train(tmp_path, data_path) == 2
+    assert "checkpoints" in one_line(capsys.readouterr().err)
+
+
+def test_a_log_gets_one_line_an_epoch(copied_run, data_path, capsys):
+    assert train(copied_run, data_path, "--epochs", 3) == 0
+    printed = capsys.readouterr()
+    lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
+    assert "images/s" in one_line("\n".join(lines)) and lines[0].startswith("epoch 3/3  ")
+    assert printed.err == "" and "\r" not in printed.out
+
+
+@pytest.mark.slow
+def test_the_command_trains_in_a_process_of_its_own(tmp_path, data_path):
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 2, *roots(tmp_path)]
+    finished = run_script("train_dcgan.py", *words)
+    assert finished.returncode == 0, finished.stderr
+    lines = [line for line in finished.stdout.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 2 and "images/s" in lines[1] and "epoch 2/2" in lines[1]
+    assert finished.stderr == "" and "\r" not in finished.stdout
+    command = settings_json(tmp_path, "digits")["invocations"][0]["command"]
+    assert command.split()[0].endswith("train_dcgan.py") and "--batch_size 8" in command
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_a_progress_bar(tmp_path, data_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    words = ["--data", data_path, "--batch_size", 8, "--epochs", 1, *roots(tmp_path)]
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
+    assert subprocess.run([*map(str, command)], stdout=theirs, stderr=theirs).returncode == 0
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    for part in ("epoch 1/1: ", "100%", "images/s", "left", "generator", "discriminator"):
+        assert part in shown
+    assert "epoch 1/1  " not in shown  # a log's line
+
+
+@pytest.mark.slow
+def test_scoring_does_not_change_the_run(tmp_path, data_path):
+    states = []
+    for every in (0, 1):
+        words = ["--data", data_path, "--batch_size", 8, "--epochs", 2, "--deterministic"]
+        words += ["--evaluate_every", every, *roots(tmp_path / str(every))]
+        assert run_script("train_dcgan.py", *words).returncode == 0
+        states.append(read_npz(state_paths(tmp_path / str(every), "digits")[-1]))
+    assert states[0]["step"] == 10
+    for name in states[0].keys() - {"history", "seconds_of_epoch"}:
+        np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
+
+
+def test_a_run_can_be_resumed_with_every_setting_that_is_not_fixed(copied_run, data_path):
+    free = ["--evaluate_every", 7, "--save_every", "5m", "--compile", "off", "--strategy", "one"]
+    assert train(copied_run, data_path, "--epochs", 2, *free) == 0
+    assert not set(TrainSettings().fixed_on_resume()) & {word.lstrip("-") for word in free[::2]}

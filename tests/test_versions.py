@@ -1,0 +1,97 @@
+"""The page, the bug report, the promised versions of Python."""
+
+import errno
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import train_dcgan
+from cli import UserError
+from helpers import one_line, run_script
+from machines import REPOSITORY, SCRIPTS, begun_run, failing
+
+
+def serve(*words):
+    """The outcome of asking whether the page could be served."""
+    return run_script("demo/serve.py", "--check", *words)
+
+
+def test_the_page_says_why_it_cannot_be_served():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        finished = serve("--port", server.getsockname()[1])
+    assert finished.returncode == 2 and "in use" in one_line(finished.stderr)
+    for port in ("0", "-1", "65536", "x", ""):
+        finished = serve("--port", port)
+        assert finished.returncode == 2 and "PORT must be" in one_line(finished.stderr)
+    for host, reason in (("192.0.2.1", "assign"), ("no.such.host.invalid", "no address")):
+        finished = serve("--host", host, "--port", 8765)
+        assert finished.returncode == 2 and reason in one_line(finished.stderr)
+    assert serve("--host", "0.0.0.0", "--port", 18765).returncode == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="has to give up rights")
+def test_a_privileged_port_is_called_that():
+    if Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip() == "0":
+        pytest.skip("every port is free to all here")
+    spec = importlib.util.spec_from_file_location("serve", REPOSITORY / "demo" / "serve.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    process = os.fork()
+    if not process:
+        os.setuid(65534)
+        try:
+            module.serve(module.ServeSettings(port="80", check=True))
+        except UserError as error:
+            os._exit(7 if "Permission denied" in str(error) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+
+
+def test_a_bug_report_is_one_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("TF_VAR_password", "secret")
+    monkeypatch.setattr(os, "cpu_count", failing(errno.EIO))  # a machine in trouble
+    begun_run(tmp_path)
+    words = ["--checkpoints_dir", f"{tmp_path}/c", "--samples_dir", f"{tmp_path}/s"]
+    assert train_dcgan.main(["--report", *words]) == 0
+    output = capsys.readouterr().out
+    for found in ("tensorflow 2.", "CPU:0", "KERAS_BACKEND=jax", "generator.npz 0 bytes"):
+        assert found in output
+    assert "secret" not in output
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_promised_python_runs_what_needs_no_tensorflow(version, tmp_path):
+    python = shutil.which(f"python{version}")
+    if not python or subprocess.run([python, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"no Python {version} here")
+    options = dict(capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""})
+    code = f"""
+import ast, pathlib, sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+import cli, config
+for path in pathlib.Path({str(REPOSITORY)!r}).glob("[a-z]*/*.py"):
+    ast.parse(path.read_text(), str(path))
+for settings in (config.TrainSettings, config.GenerateSettings, config.EvaluateSettings):
+    cli.parse(settings, [])
+try:
+    cli.parse(config.TrainSettings, ["--epochs", "0"])
+except cli.UserError:
+    print("refused")
+"""
+    finished = subprocess.run([python, "-c", code], cwd=tmp_path, **options)
+    assert finished.returncode == 0 and finished.stdout == "refused\n", finished.stderr
+    has_packages = [python, "-c", "import numpy, imageio, pytest, tqdm"]
+    if subprocess.run(has_packages, **options).returncode:
+        pytest.skip(f"Python {version} has no NumPy, imageio and pytest: only the rest was tried")
+    command = [python, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
+    finished = subprocess.run([*command, str(REPOSITORY / "tests" / "test_readers.py")], **options)
+    assert finished.returncode == 0, finished.stdout
+    for script in SCRIPTS:
+        command = [python, REPOSITORY / f"{script}.py", "--help"]
+        assert subprocess.run(command, **options).returncode == 0

@@ -1,0 +1,79 @@
+"""Weights by name, to arrays and back."""
+
+import keras
+import numpy as np
+import pytest
+
+from cli import UserError
+from models import build_generator
+from storage.weights import assign_all, load_generator, named_variables
+
+
+def small_network():
+    """A network with two variables."""
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+
+
+def arrays_of(holder):
+    """Its variables as arrays."""
+    return {name: variable.numpy() for name, variable in named_variables(holder).items()}
+
+
+def test_variables_are_named_by_layer_wherever_the_layer_is():
+    layer = keras.layers.Dense(2, name="dense")
+    network = keras.Sequential([keras.Input((3,)), layer], name="one")
+    within = keras.Sequential([network, keras.layers.ReLU()], name="other")
+    for each in (layer, network, within):
+        assert named_variables(each).keys() == {"dense/kernel", "dense/bias"}
+
+
+def test_weights_survive_the_round_trip():
+    one, other = small_network(), small_network()
+    assign_all(named_variables(other), arrays_of(one), "a file")
+    for name, array in arrays_of(other).items():
+        np.testing.assert_array_equal(array, arrays_of(one)[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dense/kernel": None}, "dense/kernel is nothing"),
+        ({"extra/kernel": np.ones(3)}, "extra/kernel is .*wanted is nothing"),
+        ({"dense/kernel": np.ones((3, 4))}, "dense/kernel is .3, 4"),
+        ({"dense/bias": np.ones(2, np.int64)}, "dense/bias is .2, 'i'"),
+        ({"dense/bias": np.array(["a", "b"])}, "dense/bias is .2, 'U'"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_by_name_and_change_nothing(change, named):
+    network = small_network()
+    before = arrays_of(network)
+    arrays = {name: array + 1 for name, array in before.items()} | change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    with pytest.raises(UserError, match=f"a file: does not fit this network: {named}"):
+        assign_all(named_variables(network), arrays, "a file")
+    for name, array in arrays_of(network).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    """The arrays of a generator with a noise of three numbers."""
+    return arrays_of(build_generator(3))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_a_generator_is_built_for_the_noise_of_its_snapshot(snapshot, kind):
+    arrays = {name: array.astype(kind) for name, array in snapshot.items()}
+    generator = load_generator(arrays, "a file")
+    assert generator.input_shape == (None, 3)
+    for name, variable in named_variables(generator).items():
+        assert variable.dtype == "float32"
+        np.testing.assert_array_equal(variable, arrays[name].astype(np.float32))
+
+
+def test_what_is_no_generator_or_not_finite_is_refused(snapshot):
+    with pytest.raises(UserError, match="a file: is not a generator snapshot"):
+        load_generator({"kernel": np.ones(3)}, "a file")
+    bad = snapshot | {"dense/kernel": snapshot["dense/kernel"] * np.nan}
+    with pytest.raises(UserError, match="a file: no longer finite: dense/kernel"):
+        load_generator(bad, "a file")
