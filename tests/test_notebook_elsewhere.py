@@ -54,8 +54,9 @@ def test_it_finds_the_repository_that_it_lies_in():
     assert f"ROOT is {REPOSITORY}\\n" in run_first_cell(NOTEBOOK.parent)
 
 
-def test_the_badges_name_one_address():
+def test_the_badge_names_the_address_that_is_cloned():
     badge = re.compile(r"colab\.research\.google\.com/github/(\S+?)/blob/main/(\S+?\.ipynb)")
-    for text in (NOTEBOOK.read_text(), (REPOSITORY / "README.md").read_text()):
-        name, path = badge.search(text).groups()
+    found = badge.findall(NOTEBOOK.read_text() + (REPOSITORY / "README.md").read_text())
+    assert found
+    for name, path in found:
         assert f"https://github.com/{name}" == ADDRESS and (REPOSITORY / path).is_file()
