@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-# What a write to a pipe, terminal or file fails with that is gone or full.
+# errno values of an output that is closed or full.
 OUTPUT_GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
@@ -134,7 +134,7 @@ def report_mistake(message):
 
 
 def say(line, file=None):
-    """Print a line that nothing depends on: an output that has gone, or is full, ends no run."""
+    """Print a line; a closed or full output is no error."""
     file = file or sys.stdout
     try:
         print(line, file=file, flush=True)

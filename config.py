@@ -32,13 +32,13 @@ REPOSITORY = Path(__file__).resolve().parent
 MNIST = str(REPOSITORY / "assets" / "mnist.npz")
 CLASSIFIER = str(REPOSITORY / "assets" / "classifier.npz")
 PRETRAINED = "pretrained"  # the name of the run that ships with the repo
-WHICH_GENERATOR = "the run's latest generator, or the one with its best FID in training"
+WHICH_GENERATOR = "latest, or best: the snapshot with the best FID in training"
 
 
 def new_run_name(value):
     """Check for a run's name that is not kept for something else."""
     if value == PRETRAINED or re.search(r"\.old-[0-9]+$", value):
-        return "names a finished run, which is only for drawing; give another name"
+        return "is reserved for a finished run and cannot be trained; give another name"
     return run_name(value)
 
 
@@ -141,7 +141,7 @@ class GenerateSettings(Settings):
     balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = option(
         0.9,
-        "accept a requested digit from this classifier probability on",
+        "minimum classifier probability for a requested digit",
         probability,
     )
     raw: bool = option(False, "keep every sample: no rejection by the digit classifier")
@@ -158,7 +158,7 @@ class GenerateSettings(Settings):
     )
     project: str = option("", "a PNG of 28x28; finds the noise whose image is nearest to it")
     scale: int = option(0, "enlarge pictures by this factor (default: what fits)", between(0, 100))
-    invert: bool = option(False, "black on white, for paper; also how --project is read")
+    invert: bool = option(False, "draw black on white; --project then expects the same")
     output: str = option(
         "", "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)"
     )

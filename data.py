@@ -109,7 +109,10 @@ def require_idx(folder, part):
 
 
 def choose_images(path, arrays, preferred):
-    """Where the one array of images is, in words, and the array; it is raised if there are more."""
+    """A description of where the image array is, and the array.
+
+    Raises UserError if there is not exactly one candidate.
+    """
     fitting = [name for name, array in arrays.items() if to_28x28(array) is not None]
     named = [name for name in preferred if name in arrays]
     chosen = (named or fitting)[:1] if named or len(fitting) == 1 else []

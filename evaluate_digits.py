@@ -172,7 +172,7 @@ def draw_images(settings, classifier):
 
 
 def warn_of_other_images(settings, image_sets, digest):
-    """Warn of runs trained on other images than those, named by `digest`, of the comparison."""
+    """Warn about runs whose training images differ from the reference images, SHA-256 `digest`."""
     for image_set in image_sets:
         folder = image_set.folder or image_set.json.parent
         known = (folder / "settings.json").exists()  # not so of a generator that someone gave you

@@ -9,7 +9,7 @@ from cli import UserError, run_command  # first: it explains what is not install
 # isort: split
 from config import ExportSettings
 from startup import importing_tensorflow
-from storage import descriptions, exports, files, runs
+from storage import exports, files, metadata, runs
 
 
 def main(argv=None):
@@ -33,15 +33,13 @@ def export(settings):
     print(f"Exporting {snapshot}", flush=True)
     classifier = load_classifier(folder, which, generator) if settings.with_classifier else None
     taken = shape_taken(generator, settings)
-    description = descriptions.describe_generator(folder, which, snapshot, taken)
+    description = metadata.describe_generator(folder, which, snapshot, taken)
     write(generator, "noise", "digits", path, description, settings)
     if classifier:
         network, gives, sha256 = classifier
         taken = shape_taken(network, settings)
         is_calibrated = "acceptance" in gives
-        description = descriptions.describe_classifier(
-            folder, snapshot, sha256, taken, is_calibrated
-        )
+        description = metadata.describe_classifier(folder, snapshot, sha256, taken, is_calibrated)
         write(network, "digits", gives, classifier_path, description, settings)
 
 
@@ -95,7 +93,7 @@ def output_path(settings, folder):
 
 
 def check_place(path, settings):
-    """Raise UserError when nothing can be written there, or something is there to stay."""
+    """Raise UserError when nothing can be written there, or a file there must not be replaced."""
     is_folder = settings.format == "saved_model"
     if not path.parent.is_dir():
         raise UserError(f"--output {path}: there is no folder {path.parent}; make it first")

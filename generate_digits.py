@@ -63,7 +63,7 @@ def generate(settings):
 
 
 def open_draws(settings, folder, sampler, needs_labels):
-    """The rejection.RejectionSampler of the settings; None if all samples are kept unseen."""
+    """The rejection.RejectionSampler of the settings; None if the classifier is not needed."""
     from evaluation.classifier import DigitClassifier
     from sampling import acceptance
     from sampling.rejection import RejectionSampler
@@ -100,7 +100,7 @@ def draw(settings, sampler, draws, num):
 
 
 def report_rate(index):
-    """Say how many draws were accepted, which are these of their seed."""
+    """Print the acceptance rate; `index` holds the numbers of the accepted draws."""
     num, drawn = len(index), index.max() + 1
     print(f"Accepted {num:,} of {drawn:,} draws, {num / drawn:.0%} (--raw keeps every one)")
 

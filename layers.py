@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class LearningRateMultiplier:
-    """Mixin for layers with a kernel and a bias that learn `lr_multiplier` times as fast.
+    """Mixin for layers whose weights learn `lr_multiplier` times as fast.
 
     The weights are stored `lr_multiplier` times smaller and multiplied by it where they are used
     (`lr_multiplier` in Karras et al. 2019). Adam moves each stored weight by about its learning

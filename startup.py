@@ -9,7 +9,7 @@ import tempfile
 
 from cli import UserError
 
-# Run by a small process beside ours, which alone outlives a crash of ours: it holds back the lines
+# Run in a child process, which survives a crash of this one: it holds back the lines
 # that it reads, passes everything on from the first fatal one (glog's F), and the rest at the end.
 HOLD_BACK = r"""
 import re, sys
@@ -50,7 +50,7 @@ def load_keras():
     """
     try:
         tempfile.gettempdir()
-    except OSError:  # there is none, and TensorFlow asks for its name, if for nothing else
+    except OSError:  # no temporary folder; TensorFlow still needs a path
         tempfile.tempdir = os.curdir
     own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}

@@ -23,7 +23,7 @@ from training import cluster
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
-from training.report import print_report
+from training.bug_report import print_report
 from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
@@ -100,7 +100,7 @@ class Trainer:
         self.steps_per_epoch = self.num_images // settings.batch_size
 
     def train(self):
-        """Train to the last epoch, or until a signal, whose number it returns; all is saved."""
+        """Train until the last epoch or a stop signal; save; return the signal's number or 0."""
         chief, progress, last = self.chief, self.progress, self.settings.epochs
         try:
             with self.progress_bar() as bar:
@@ -124,7 +124,8 @@ class Trainer:
             return 0
         except NotFinite:
             raise
-        except (UserError, OSError):  # of a picture or a log; it must not cost an epoch
+        except (UserError, OSError):  # failed to write a picture or a log: save first, so that the
+        epoch is not lost
             if chief:
                 with contextlib.suppress(UserError):
                     chief.save(progress)
@@ -132,7 +133,7 @@ class Trainer:
             raise
 
     def train_epoch(self, epoch, bar):
-        """Take the epoch's remaining steps, about a second's worth a call.
+        """Take the epoch's remaining steps, about one second of them per call.
 
         Returns the number of the signal that stopped it, which all workers obey together, or 0.
         """

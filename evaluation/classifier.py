@@ -35,8 +35,7 @@ class Predictions(NamedTuple):
 
 
 class DigitClassifier:
-    """The classifier that ships. `sha256` names its weights: scores in others' features do not
-    compare.
+    """The classifier that ships. Scores compare only between equal `sha256` of its weights.
 
     Raises UserError when the weights are not there, or not those that their checksum names.
     """

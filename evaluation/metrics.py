@@ -12,7 +12,7 @@ from cli import UserError
 
 CHUNK_BYTES = 64 << 20  # of a distance matrix that is held at a time
 FEWEST = 2000  # digits that all the scores together need
-SPLITS = (1, 2, 4, 8)  # into how many parts the digits are dealt to see how a distance grows
+SPLITS = (1, 2, 4, 8)  # numbers of subsets for the fit of FID∞
 
 
 class Moments(NamedTuple):

@@ -97,7 +97,7 @@ class TrainingScore:
     def score(self, pixels):
         """FID of generated images, uint8 (N, 28, 28), and their rarest digit's share.
 
-        That share is over the one that the digit has in the training images: 1 is as it should be.
+        The share is relative to the digit's share in the training images; 1 is ideal.
         """
         predictions, (moments, real_shares) = self.classifier.predict(pixels), self.real
         shares = metrics.digit_shares(predictions.probabilities)

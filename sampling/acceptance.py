@@ -20,10 +20,10 @@ from readers import read_npz
 from storage import files, runs
 
 DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average
-EXACT_SHARE = 0.8  # of the draws whose ratio is reproduced exactly, where the budget allows it
+EXACT_SHARE = 0.8  # fraction of draws with c r(x) <= 1, if the budget permits
 NUM_CALIBRATION = 30_000  # real and generated images that the ratio is estimated from
-CALIBRATION_SEED = 2**31  # one that nobody can ask for
-RIDGE = 1e-3  # weight of the squared coefficients in the logistic regression, a sample
+CALIBRATION_SEED = 2**31  # outside the range of --seed
+RIDGE = 1e-3  # L2 penalty of the logistic regression, per image
 PATHS = {"latest": "acceptance.npz", "best": "acceptance-best.npz"}
 
 
@@ -125,7 +125,7 @@ def acceptance_rate(log_cr):
 def load_or_calibrate(folder, which, sampler, classifier):
     """The Acceptance of a run's generator, `latest` or `best`; made and kept if there is none.
 
-    One that was made for other weights, of the generator or of the classifier, is made anew.
+    It is recomputed if the generator's or the classifier's weights have changed.
     """
     path = folder / PATHS[which]
     origin = f"{files.sha256(folder / runs.SNAPSHOTS[which])} {classifier.sha256}"
@@ -135,7 +135,7 @@ def load_or_calibrate(folder, which, sampler, classifier):
             return Acceptance(**arrays)
     print("Calibrating which digits to accept, once for this generator", flush=True)
     acceptance = calibrate_generator(sampler, classifier)
-    if runs.ships(folder):  # where its makers' own files have been changed
+    if runs.ships(folder):  # never write into the included run
         return acceptance
     try:
         with files.replacing(path) as file:

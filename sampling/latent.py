@@ -1,6 +1,6 @@
 """The latent space: paths and grids through it, and the noise whose image is nearest to a picture.
 
-Normal noise of many dimensions lies near a sphere of radius sqrt(dim), and so does all noise here.
+Normal noise of many dimensions lies near a sphere of radius sqrt(dim), and all paths stay near it.
 """
 
 import keras

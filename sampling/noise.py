@@ -8,7 +8,7 @@ BLOCK = 100  # samples that share one draw of noise, and are computed together
 
 
 def random_key(purpose, seed, index):
-    """The int64 (2,) that names one draw of random numbers."""
+    """The Philox key, int64 (2,), of one draw of random numbers."""
     return tf.stack([tf.cast(seed, tf.int64) + (purpose << 32), tf.cast(index, tf.int64)])
 
 

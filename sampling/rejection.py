@@ -7,8 +7,8 @@ import numpy as np
 from cli import UserError
 from sampling.noise import BLOCK, acceptance_noise
 
-MIN_DRAWS = 20_000  # samples drawn before giving up, and so many more for each one wanted:
-DRAWS_EACH = 100
+MIN_DRAWS = 20_000  # draws before giving up,
+DRAWS_EACH = 100  # and more draws for each sample that is wanted
 
 
 class Accepted(NamedTuple):
@@ -38,7 +38,7 @@ class RejectionSampler:
         self.acceptance, self.seed = acceptance, seed
 
     def blocks(self, num_draws):
-        """Yield what is accepted of each block among the first draws of the seed, an Accepted."""
+        """Yield an Accepted for each block of the first draws of the seed."""
         for number, images in enumerate(self.sampler.sample(num_draws, self.seed)):
             predictions = self.classifier.predict(images)
             labels = np.argmax(predictions.probabilities, 1).astype(np.uint8)
@@ -66,7 +66,8 @@ class RejectionSampler:
         """The first accepted samples that are read as `wanted`, uint8 (N,), an Accepted.
 
         The k-th seven wanted is the k-th confident seven drawn, so asking for more never changes
-        those before. `report` is told how many a block brought. Raises UserError when they are not
+        those before. `report(n)` is called with the number found in each block. Raises UserError
+        when they are not
         found among max_draws(N).
         """
         num = missing = len(wanted)

@@ -1,4 +1,4 @@
-"""A network in the files of other runtimes, each asked whether it computes what Keras does."""
+"""Export a network, and verify each file in its own runtime."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ import numpy as np
 
 from cli import UserError
 from startup import hidden_messages
-from storage import descriptions, files
+from storage import files, metadata
 
 BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4
@@ -17,7 +17,7 @@ GREY_LEVEL = 1 / 127.5
 
 
 class Exported(NamedTuple):
-    """A network as the world outside sees it."""
+    """A network with the input and output names used in the export."""
 
     network: object  # a Keras model
     takes: str  # the name of its input, float32 (batch, ...),
@@ -53,7 +53,7 @@ def save_saved_model(exported, path):
 
     module = build_module(exported)
     tf.saved_model.save(module, path, signatures=module.serve)
-    (path / descriptions.MEMBER).write_text(descriptions.as_json(exported.description))
+    (path / metadata.MEMBER).write_text(metadata.as_json(exported.description))
 
 
 def load_saved_model(path):
@@ -96,7 +96,7 @@ def save_tflite(exported, path):
     functions = [module.serve.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, module)
     path.write_bytes(converter.convert())
-    descriptions.add_member(path, exported.description)
+    metadata.add_member(path, exported.description)
 
 
 def load_tflite(path):
@@ -113,7 +113,7 @@ def save_keras(exported, path):
 
     network, takes, gives, batch, _ = exported
     folding.fold(network, takes, gives, batch).save(path)
-    descriptions.add_member(path, exported.description)
+    metadata.add_member(path, exported.description)
 
 
 def load_keras(path):
@@ -132,7 +132,7 @@ def load_keras(path):
 
 
 class Format(NamedTuple):
-    """A file format, how it is written and read, and what it may differ from Keras."""
+    """A file format, how it is written and read, and the allowed difference from Keras."""
 
     suffix: str
     packages: tuple  # beside TensorFlow, as they are imported
@@ -165,7 +165,7 @@ def check_packages(name):
 
 
 def export(network, takes, gives, name, path, batch=None, description=None):
-    """Write a network to `path` in the format of this name; how far it is from Keras.
+    """Export a network in the format of this name; return the largest difference from Keras.
 
     It takes float32 (batch, ...) called `takes`, for any batch unless one is given, and gives what
     `gives` names, a string or a tuple of them. The description is a dictionary for JSON. Raises

@@ -89,7 +89,7 @@ def is_whole(path):
 
 
 def check_writable(folder, flag=""):
-    """Make a folder; raise UserError unless it can be written in. `flag` gives another one."""
+    """Make a folder; raise UserError, suggesting the option `flag`, unless it is writable."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -151,7 +151,7 @@ def make_folder(path):
 
 
 def unwritable(path, error, flag=""):
-    """The UserError for a file or folder that cannot be written; `flag` gives another one."""
+    """The UserError, suggesting the option `flag`, for what cannot be written."""
     mend = "give a folder that you may write to" + (f", with {flag}" if flag else "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         mend = "make room there; what was written before is whole"

@@ -23,7 +23,7 @@ from storage import files, images
 IDX_ENDING = "-images-idx3-ubyte.gz"
 ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}
 LARGEST_PICTURE = 10**8  # pixels, of all frames of an animation together
-FRAMES = 20  # of an animation, from one digit to the next, and a second
+FRAMES = 20  # between two digits of an animation, and per second
 ANIMATION_SCALE = 6
 GRID_SIDE = 10  # digits along a side of --interpolation_grid
 

@@ -1,7 +1,8 @@
-"""One process a run: a lock that a file system may or may not offer, and who holds it.
+"""A lock that lets only one process train a run.
 
-The file `lock` in a run's folder is locked by the system where that works, which ends with the
-process in whatever way. It also names its owner, so that a second process on the same host is
+The file `lock` in a run's folder is locked with flock where supported; the lock is released when
+the process ends, however it ends. It also names its owner, so that a second process on the same
+host is
 refused where the file system knows no locks (Lustre, some NFS).
 """
 

@@ -72,7 +72,8 @@ class Run:
         self.lock = Lock(self.folder / "lock")
         try:
             # Pictures of a run without checkpoints are not those of the one that begins now.
-            if self.settings.fresh if self.is_begun() else (self.samples / "history.csv").exists():
+            has_old_pictures = not self.is_begun() and (self.samples / "history.csv").exists()
+            if has_old_pictures or (self.is_begun() and self.settings.fresh):
                 self.set_aside()
             for folder in (self.folder, self.samples):
                 check_writable(folder)
@@ -91,7 +92,10 @@ class Run:
 
     def set_aside(self):
         """Rename the run's folders to the first <run>.old-1, -2, ... that is free; never delete."""
-        folders = (self.samples, self.folder)  # a run that is half set aside is still begun
+        folders = (
+            self.samples,
+            self.folder,
+        )  # samples first: if the second rename fails, the run still counts as started
         for number in itertools.count(1):
             olds = [folder.with_name(f"{folder.name}.old-{number}") for folder in folders]
             if not any(old.exists() for old in olds):
@@ -281,11 +285,11 @@ def load_snapshot(folder, which):
 
 
 def place_for(folder, name):
-    """Where a file about a run goes: into its folder, or beside you if the run is what ships."""
+    """Where a file about a run goes: its folder, or the working folder for the included run."""
     return Path(f"{folder.name}-{name}") if ships(folder) else folder / name
 
 
 def ships(path):
-    """Whether a path is part of what comes with the code, where only its makers write."""
+    """Whether a path lies in a folder that is part of the repository."""
     path = Path(path).resolve()
     return any(path.is_relative_to(REPOSITORY / folder) for folder in SHIPPED)

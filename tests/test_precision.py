@@ -49,7 +49,8 @@ def test_a_precision_that_nobody_knows_is_refused(settings):
         resolve(settings)
 
 
-def test_both_arithmetics_are_timed():
+def test_both_arithmetics_are_timed(monkeypatch):
+    monkeypatch.setattr(precision, "BATCH_SIZE", 4)
     for name in ("float32", "bfloat16"):
         assert 0 < precision.time_convolution(name) < 60
 

@@ -1,4 +1,4 @@
-"""What a run keeps for going on and for drawing: training states and generator snapshots."""
+"""Training states for resuming, and generator snapshots for sampling."""
 
 import time
 
@@ -47,7 +47,8 @@ class Checkpointer:
                     "the code, which this one cannot go on from; give another --run name"
                 ) from error
             self.gan.load_state(arrays)
-            self.save_generator(arrays)  # in case it was killed before it could
+            self.save_generator(arrays)  # in case the process was killed between writing the state
+            and the snapshot
         return progress
 
     def is_due(self, epoch=None):
@@ -80,7 +81,7 @@ class Checkpointer:
 def check_finite(arrays, where):
     """Raise NotFinite, naming them, if arrays hold NaN or infinity.
 
-    But for the history, which has NaN where an epoch got no score.
+    The history is exempt: epochs without an FID are NaN.
     """
     bad = [name for name in arrays if name != "history" and not np.isfinite(arrays[name]).all()]
     if bad:

@@ -20,8 +20,8 @@ from training.progress import UNSCORED, EpochScore
 class Chief:
     """Scores, logs and saves the run of `gan`, which is trained on `images` (N, 28, 28).
 
-    `writer` is a BackgroundWriter. Errors of what it writes are raised a call later, by which time
-    the next thing is on its way to the disk.
+    `writer` is a BackgroundWriter. A write error is raised at the next call, after the next job has
+    been queued.
     """
 
     def __init__(self, run, gan, images, writer):
@@ -54,7 +54,7 @@ class Chief:
         return np.concatenate([*self.sampler.sample(num_samples, self.settings.seed)])
 
     def warn(self, history):
-        """Warn of what the history shows to be wrong, once of each."""
+        """Print each warning about the history once."""
         for name, text in find_troubles(history).items():
             if name not in self.warned:
                 self.warned.add(name)

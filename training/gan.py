@@ -18,7 +18,7 @@ from training.losses import (
 from training.progress import METRICS
 from training.strategies import rows_of_replica
 
-R1_INTERVAL = 16  # steps between two penalties, each with so many times the weight (Karras 2020)
+R1_INTERVAL = 16  # steps between two penalties, whose weight is multiplied by it (Karras 2020)
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
@@ -27,7 +27,7 @@ class DCGAN:
 
     `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28) wait on the host. The replicas
     of `strategy` share each batch: images, noise, dropout and batch statistics are those of the
-    whole batch, so their number changes the run only by rounding. `compiled`: by XLA.
+    whole batch, so the number of replicas changes results only by rounding. `compiled`: use XLA.
     """
 
     def __init__(self, settings, images, strategy=None, compiled=False):
@@ -44,7 +44,7 @@ class DCGAN:
             self.discriminator_logits = without_sigmoid(self.discriminator)
             self.generator_optimizer = self.build_adam(self.generator)
             self.discriminator_optimizer = self.build_adam(self.discriminator)
-        with tf.device("CPU:0"):  # where batches are gathered and noise gets its key
+        with tf.device("CPU:0"):  # batches are gathered, and noise keys computed, on the host
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
         self.check_discriminator()
@@ -86,7 +86,7 @@ class DCGAN:
         """
         real = tf.cast(rows_of_replica(batch)[..., None], tf.float32) / 127.5 - 1
         z = rows_of_replica(z)
-        replicas = self.strategy.num_replicas_in_sync  # Adam adds up their gradients
+        replicas = self.strategy.num_replicas_in_sync  # whose gradients Adam sums
         self.discriminator.get_layer("dropout").key = random_key(DROPOUT, self.settings.seed, step)
 
         with tf.GradientTape() as generator_tape:
@@ -118,12 +118,12 @@ class DCGAN:
         return tf.stack([generator_loss(fake_logits), d_loss, *outputs])
 
     def add_penalty_gradients(self, gradients, real):
-        """Add those of the weighted R1 penalty at real images (n, 28, 28, 1)."""
+        """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1)."""
         weight = self.settings.gradient_penalty * R1_INTERVAL / self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             penalty = weight * r1_penalty(self.discriminator_logits, real)
         more = tape.gradient(penalty, self.discriminator.trainable_variables)
-        # The last bias moves all logits alike, so it has no part in their slopes.
+        # The last bias shifts all logits alike, so the penalty does not depend on it.
         return [a if b is None else a + b for a, b in zip(gradients, more)]
 
     def update_ema(self):

@@ -12,8 +12,8 @@ FROM_SCHEDULERS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")
 class Interruption:
     """Notes the first signal that asks to stop, to be obeyed between steps; a second ends at once.
 
-    SIGHUP says that the terminal has closed; `nohup` has it ignored. What a system lacks (Windows
-    most of them), or what is ignored from the start, is left alone.
+    SIGHUP says that the terminal has closed; signals that are unavailable, or already ignored (by
+    nohup, for one), are left alone.
     """
 
     number = 0

@@ -37,7 +37,7 @@ class Logger:
             log_to_tensorboard(self.logs, self.run.samples / "logs", history[-1], grid)
 
     def drop_later_logs(self, epoch):
-        """Take from TensorBoard's logs what was logged after this epoch, which will come again."""
+        """Remove TensorBoard events after this epoch; they will be logged again."""
         if self.logs:
             for path in sorted((self.run.samples / "logs").glob("events.out.tfevents.*")):
                 drop_later_events(path, epoch)

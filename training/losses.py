@@ -19,9 +19,10 @@ def generator_loss(fake_logits):
 
 
 def generator_gradient(discriminator_gradient, fake_logits):
-    """Gradient of the generator's loss by the fake images, from that of the discriminator's.
+    """Gradient of the generator's loss at the fake images, from the discriminator's.
 
-    Both losses see a fake image through its own logit l alone. With respect to l, the generator's
+    Both losses depend on a fake image only through its own logit l. With respect to l, the
+    generator's
     softplus(-l) has the derivative -sigmoid(-l), the discriminator's softplus(l) has sigmoid(l),
     and the ratio of the two is -exp(-l). So one backward pass through the discriminator serves
     both networks: the gradient (batch, 28, 28, 1) of its loss, times this factor for each image,

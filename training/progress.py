@@ -1,4 +1,4 @@
-"""How far a run has come, beside its networks: the history, and the sums over the epoch so far."""
+"""Training history, and running sums over the current epoch."""
 
 import math
 from typing import NamedTuple
@@ -67,7 +67,7 @@ class Progress:
         }
 
     def load(self, arrays):
-        """The inverse of `arrays`, which it takes out of a checkpoint's."""
+        """Take the arrays of `arrays` out of a checkpoint's, and restore them."""
         rows = arrays.pop("history").tolist()
         self.history = [EpochRecord(int(epoch), int(step), *rest) for epoch, step, *rest in rows]
         self.metric_sums = arrays.pop("metric_sums")

@@ -36,7 +36,7 @@ def git_commit():
 
     try:
         if git("rev-parse", "--show-toplevel").stdout.strip() != str(REPOSITORY):
-            return None  # the repository of something that this code lies in
+            return None  # inside another Git repository
         commit = git("rev-parse", "HEAD").stdout.strip()
         changes = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
     except (OSError, subprocess.SubprocessError):

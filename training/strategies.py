@@ -55,8 +55,8 @@ def connect(settings):
 def choose_gpus(settings, workers):
     """This process' GPUs to compute on: one, or the most that divide the batch among all workers.
 
-    The others are left to others. Where TensorFlow is already in use it cannot do that, and they
-    are only not computed on.
+    Other GPUs are hidden from TensorFlow; if it is already initialised they stay visible but
+    unused.
     """
     gpus = tf.config.get_visible_devices("GPU")
     share = settings.batch_size // workers  # of the batch, for this worker
@@ -149,7 +149,7 @@ def rows_of_replica(batch):
 
 
 class Workers:
-    """What the processes of a strategy have to agree on; one alone agrees with itself."""
+    """What the processes of a strategy have to agree on; with one process these are no-ops."""
 
     def __init__(self, strategy):
         self.strategy = strategy

@@ -1,4 +1,4 @@
-"""Writing beside the training: what is copied between two steps is written during the next."""
+"""Background writing: state is copied between steps and written while training continues."""
 
 from concurrent.futures import ThreadPoolExecutor
 
