@@ -20,10 +20,10 @@ from startup import importing_tensorflow
 from storage import locks
 from storage.runs import Run
 from training import cluster
+from training.bug_report import print_report
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
-from training.bug_report import print_report
 from training.writer import BackgroundWriter
 
 # What NVIDIA's driver leaves on Linux, and on Windows' WSL.
@@ -124,8 +124,7 @@ class Trainer:
             return 0
         except NotFinite:
             raise
-        except (UserError, OSError):  # failed to write a picture or a log: save first, so that the
-        epoch is not lost
+        except (UserError, OSError):  # a picture or log was not written: the epoch is not lost
             if chief:
                 with contextlib.suppress(UserError):
                     chief.save(progress)

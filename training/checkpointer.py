@@ -47,8 +47,7 @@ class Checkpointer:
                     "the code, which this one cannot go on from; give another --run name"
                 ) from error
             self.gan.load_state(arrays)
-            self.save_generator(arrays)  # in case the process was killed between writing the state
-            and the snapshot
+            self.save_generator(arrays)  # in case the process was killed before it wrote that
         return progress
 
     def is_due(self, epoch=None):
