@@ -49,6 +49,7 @@ def test_a_precision_that_nobody_knows_is_refused(settings):
         resolve(settings)
 
 
+@pytest.mark.slow
 def test_both_arithmetics_are_timed():
     for name in ("float32", "bfloat16"):
         assert 0 < precision.time_convolution(name) < 60
