@@ -12,6 +12,12 @@ import export_generator
 import models
 from storage.weights import named_variables
 
+FORMATS = [  # of exports.FORMATS; the last two need packages of their own
+    "keras",
+    "saved_model",
+    pytest.param("onnx", marks=pytest.mark.slow),
+    pytest.param("tflite", marks=pytest.mark.slow),
+]
 BACKENDS = [
     "tensorflow",
     pytest.param("jax", marks=pytest.mark.slow),

@@ -80,6 +80,7 @@ def test_saving_comes_every_so_many_minutes(run, monkeypatch):
     assert not keeper.is_due()
 
 
+@pytest.mark.slow
 def test_minutes_may_pass_within_an_epoch(tmp_path, data_path, monkeypatch):
     minutes = itertools.count(0, 120)
     monkeypatch.setattr(checkpointer.time, "monotonic", lambda: next(minutes))
@@ -88,6 +89,7 @@ def test_minutes_may_pass_within_an_epoch(tmp_path, data_path, monkeypatch):
     assert within and last == 5
 
 
+@pytest.mark.slow
 def test_the_end_is_always_saved(tmp_path, data_path):
     assert train(tmp_path / "minutes", data_path, "--epochs", 2, "--save_every", "10m") == 0
     assert steps_saved(tmp_path / "minutes") == [10]

@@ -58,6 +58,7 @@ def test_a_warning_is_given_once(tmp_path, data_path, fids, capsys):
     assert "digits have vanished" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_grids_come_as_often_as_asked_and_at_the_end(tmp_path, data_path):
     assert train(tmp_path, data_path, "--epochs", 3, "--sample_every", 2) == 0
     grids = sorted(path.name for path in (tmp_path / "samples" / "small").glob("epoch-*.png"))

@@ -97,7 +97,9 @@ def test_any_images_are_scored_and_real_ones_score_as_real(real, mnist, tmp_path
 def test_the_table_has_a_column_a_run_and_what_is_better():
     value = {"digit_shares": [0.11, 0.05, 0.12], "kid_test": (1.234567, 0.0456)}
     scores = {key: value.get(key, 3.686643) for key, *_ in evaluate_digits.ROWS}
-    heading, *lines = evaluate_digits.make_table({"a": scores, "real images": scores}).splitlines()
+    heading, *lines = evaluate_digits.make_table(
+        [("a", scores), ("real images", scores)]
+    ).splitlines()
     assert heading.split() == ["a", "real", "images", "better"]
     assert len(lines) == len(evaluate_digits.ROWS)
     row = {line[:40].strip(): line[40:].split() for line in lines}

@@ -6,7 +6,6 @@ import zipfile
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 import tensorflow as tf
 
@@ -14,7 +13,7 @@ import data
 import export_generator
 from config import REPOSITORY
 from evaluation.classifier import DigitClassifier
-from exporting import export, make_run, noise
+from exporting import FORMATS, export, make_run, noise
 from readers import read_npz
 from sampling.acceptance import Acceptance
 from storage import exports
@@ -39,12 +38,14 @@ def description_of(path):
     if path.is_dir():
         return json.loads((path / "digitgen.json").read_text())
     if path.suffix == ".onnx":
+        import onnxruntime
+
         return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
     with zipfile.ZipFile(path) as archive:
         return json.loads(archive.read("digitgen.json"))
 
 
-@pytest.mark.parametrize("name", exports.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_file_says_what_it_is(run, name):
     scores = {"generator": "there/generator.npz, epoch 3", "num_samples": 9, "classifier": "c"}
     (run / "scores.json").write_text(json.dumps(scores | {"scores": {"fid_test": 4.5}}))
@@ -73,7 +74,7 @@ def test_scores_of_another_epoch_are_left_out(run, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", exports.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_the_classifier_goes_along(run, name):
     assert export(run, "--format", name, "--with_classifier") == 0
     kind = exports.FORMATS[name]
@@ -87,7 +88,7 @@ def test_the_classifier_goes_along(run, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", exports.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_the_classifier_says_how_likely_to_accept(tmp_path, name):
     kind = exports.FORMATS[name]
     output = tmp_path / f"a{kind.suffix}"
@@ -113,7 +114,7 @@ def test_a_classifier_in_the_way_is_named_before_anything_is_written(run, capsys
     assert (run / "generator-classifier.keras").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", exports.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_batch_size_is_fixed_on_request(run, capsys, name):
     assert export(run, "--format", name, "--batch", "2", "--with_classifier") == 0
     assert "at batch size 2\n" in capsys.readouterr().out
@@ -127,6 +128,8 @@ def taken(path, name):
     if name == "keras":
         return list(keras.models.load_model(path).input_shape)
     if name == "onnx":
+        import onnxruntime
+
         return onnxruntime.InferenceSession(path).get_inputs()[0].shape
     if name == "tflite":
         from ai_edge_litert.interpreter import Interpreter

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 import export_generator
+from exporting import FORMATS
 from helpers import one_line, roots
 from storage import exports, runs
 from storage.weights import load_generator
-
-BEYOND_TENSORFLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "tflite")]
-FORMATS = ["keras", "saved_model", *BEYOND_TENSORFLOW]
 
 
 def test_every_format_is_tested():

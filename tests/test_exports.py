@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cli import UserError
+from exporting import FORMATS
 from storage import exports
 
-BEYOND_TENSORFLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "tflite")]
-FORMATS = ["saved_model", *BEYOND_TENSORFLOW]  # .keras files: test_keras_export.py
+ANY_NETWORK = FORMATS[1:]  # .keras files are of our layers alone: test_keras_export.py
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def network():
     return keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, "tanh")])
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ANY_NETWORK)
 def test_the_other_runtime_computes_the_same_at_any_batch_size(network, tmp_path, name):
     path = tmp_path / f"a{exports.FORMATS[name].suffix}"
     assert exports.export(network, "numbers", "outputs", name, path) < 1e-5
@@ -32,7 +32,7 @@ def test_the_other_runtime_computes_the_same_at_any_batch_size(network, tmp_path
         np.testing.assert_allclose(outputs, network(inputs), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ANY_NETWORK)
 @pytest.mark.parametrize("offset", [0.01, np.nan])
 def test_what_differs_from_keras_is_not_written(network, tmp_path, monkeypatch, name, offset):
     kind = exports.FORMATS[name]
@@ -73,7 +73,7 @@ def test_another_shape_is_a_difference(network):
     assert exports.largest_difference(exported, call, 2) == np.inf
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ANY_NETWORK)
 def test_a_batch_size_may_be_fixed_and_several_outputs_named(network, tmp_path, name):
     both = keras.Model(network.inputs, [network.outputs[0], -network.outputs[0]])
     path = tmp_path / f"a{exports.FORMATS[name].suffix}"

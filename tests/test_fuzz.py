@@ -17,6 +17,7 @@ import sys
 import zipfile
 
 import numpy as np
+import pytest
 
 from helpers import one_line, roots, run_script
 from machines import MNIST, REPOSITORY
@@ -222,6 +223,7 @@ def snapshot(folder):
     }
 
 
+@pytest.mark.slow
 def test_three_hundred_mistakes(tmp_path, monkeypatch, capfd):
     dice, place = random.Random(SEED), Place(tmp_path)
     (tmp_path / "good.npz").write_bytes(place.sets["npz"])

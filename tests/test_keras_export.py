@@ -15,6 +15,7 @@ from exporting import BACKENDS, draw_elsewhere, export, make_run, noise, shake
 from storage import exports, folding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_keras_alone_draws_the_same_on_any_backend(tmp_path, backend):
     run, generator = make_run(tmp_path)

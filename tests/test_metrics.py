@@ -245,15 +245,19 @@ def test_a_missing_digit_is_seen_in_the_shares(spoilt):
     assert spoilt["dropped"]["digit_shares"][7] < 0.005
 
 
-def test_copies_are_flagged_and_held_out_digits_are_not(mnist, classifier, held_out):
+@pytest.mark.parametrize(
+    ("num", "shares"),
+    [(5000, (0.4, 0.6)), pytest.param(20_000, (0.7, 0.85), marks=pytest.mark.slow)],
+)
+def test_copies_are_flagged_and_held_out_digits_are_not(mnist, classifier, held_out, num, shares):
     honest, rest = held_out
-    training = classifier.predict(mnist["x_train"][:20_000])
-    copies = training.take(slice(None, None, 10))
+    training = classifier.predict(mnist["x_train"][:num])
+    copies = training.take(slice(None, None, num // 2000))
     copied, innocent = (scores.copying(each, rest, training) for each in (copies, honest))
     for space in ("pixels", "features"):
         assert copied[f"copying_z_{space}"] < -10 and innocent[f"copying_z_{space}"] > -3
-        # 20,000 of the 25,000 real digits are training digits, but a writer's are all in one set.
+        # As many of the real digits are training digits, but a writer's are all in one set.
         assert copied[f"nearest_is_training_{space}"] > 0.99
-        assert 0.7 < innocent[f"nearest_is_training_{space}"] < 0.85
+        assert shares[0] < innocent[f"nearest_is_training_{space}"] < shares[1]
     for each in (copies, honest):  # to which the rest is blind
         assert metrics.prdc(each.features, rest.features).precision > 0.9

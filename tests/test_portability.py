@@ -37,6 +37,7 @@ def expected_picture(tmp_path_factory):
     return path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MACHINES)
 def test_drawing_works_on_every_machine(kind, tmp_path, expected_picture):
     stub, env = MACHINES[kind]
@@ -192,7 +193,8 @@ def test_closed_streams_go_nowhere(monkeypatch):
     assert not sys.stderr.isatty()
 
 
-@pytest.mark.parametrize("kind", ["closed", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["closed", "full"])
 def test_training_goes_on_without_its_output(kind, tmp_path, data_path):
     words = ["--data", data_path, *TINY, *roots(tmp_path), "--epochs", 2]
     options = {"stdout": open("/dev/full", "w"), "capture_output": False}

@@ -63,7 +63,7 @@ def die_at_operation(number, folder):
     os._exit(0)
 
 
-@pytest.mark.parametrize("distance", [pytest.param(1, marks=pytest.mark.slow), 7])
+@pytest.mark.parametrize("distance", [pytest.param(1, marks=pytest.mark.slow), 13])
 def test_every_crash_point_leaves_a_whole_state(tmp_path, distance):
     number, status = 1 - distance, 9
     while status == 9:

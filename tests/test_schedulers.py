@@ -115,6 +115,7 @@ def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):
     assert strategies.connect(TrainSettings(strategy="one")).num_replicas_in_sync == 1
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_one_value_a_step(tmp_path, data_path):
     import tensorflow as tf
 
