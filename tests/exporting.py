@@ -14,7 +14,7 @@ from storage.weights import named_variables
 
 FORMATS = [  # of exports.FORMATS; the last two need packages of their own
     "keras",
-    "saved_model",
+    pytest.param("saved_model", marks=pytest.mark.slow),
     pytest.param("onnx", marks=pytest.mark.slow),
     pytest.param("tflite", marks=pytest.mark.slow),
 ]

@@ -111,7 +111,14 @@ def test_a_generator_that_is_not_finite_is_not_written(run, which):
     assert not [*run.folder.glob("generator*")]
 
 
-@pytest.mark.parametrize("owner", ["generator", "generator_ema", "discriminator_optimizer"])
+@pytest.mark.parametrize(
+    "owner",
+    [
+        pytest.param("generator", marks=pytest.mark.slow),
+        "generator_ema",
+        pytest.param("discriminator_optimizer", marks=pytest.mark.slow),
+    ],
+)
 def test_a_state_gone_bad_stops_the_run_and_is_not_saved(copied_run, data_path, capsys, owner):
     folders = {"checkpoints_dir": f"{copied_run}/checkpoints", "samples_dir": f"{copied_run}/s"}
     with Run(TrainSettings(run="small", **folders)) as run:
@@ -141,6 +148,7 @@ def test_losses_gone_bad_stop_the_run(tmp_path, data_path, capsys, monkeypatch):
     assert newest.name == "state-000000005.npz" and is_whole(newest)
 
 
+@pytest.mark.slow
 def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch):
     train_steps = DCGAN.train_steps
 

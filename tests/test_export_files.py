@@ -65,7 +65,11 @@ def test_a_file_says_what_it_is(run, name):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"generator": "generator.npz, epoch 2", "scores": {}}', "[]", "broken", "{}"]
+    "text",
+    [
+        '{"generator": "generator.npz, epoch 2", "scores": {}}',
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("[]", "broken", "{}")),
+    ],
 )
 def test_scores_of_another_epoch_are_left_out(run, text):
     (run / "scores.json").write_text(text)

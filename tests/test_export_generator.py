@@ -14,7 +14,7 @@ from storage.weights import load_generator
 
 
 def test_every_format_is_tested():
-    names = [each if isinstance(each, str) else each.values[0] for each in FORMATS]
+    names = [getattr(each, "values", [each])[0] for each in FORMATS]
     assert names == list(exports.FORMATS)
 
 

@@ -54,7 +54,8 @@ def test_an_operation_without_a_kernel_is_noticed():
     assert {node.op for node in nodes if not compiles_for_gpu(node)} >= {"AsString"}
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_operation_has_a_kernel_for_gpus(precision):
     settings = TrainSettings(batch_size=8, precision=precision)
     gan = DCGAN(settings, np.zeros((16, 28, 28), np.uint8))

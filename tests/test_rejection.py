@@ -16,7 +16,7 @@ class Stream:
     They differ in their next two pixels. There are only `num_blocks` blocks of them.
     """
 
-    def __init__(self, num_blocks=400):
+    def __init__(self, num_blocks=200):
         self.num_blocks = num_blocks
 
     def sample(self, num, seed):
@@ -60,7 +60,7 @@ def labelled(wanted, least=0.9, acceptance=None, report=lambda _: None):
     return draws(acceptance).take_labelled(np.array(wanted, np.uint8), least, report)
 
 
-EVERY = np.concatenate([*Stream().sample(400 * BLOCK, 1)])
+EVERY = np.concatenate([*Stream().sample(200 * BLOCK, 1)])
 
 
 def test_without_an_acceptance_every_draw_is_kept():
@@ -80,7 +80,7 @@ def test_a_draw_is_accepted_with_its_probability():
 
 @pytest.mark.parametrize("acceptance", [None, HalfOfAll()], ids=["all", "half"])
 def test_accepted_samples_are_those_asked_for_in_the_order_of_the_seed(acceptance):
-    wanted = [7, 1, 7, 0, 7] * 20
+    wanted = [7, 1, 7, 0, 7] * 8
     accepted = labelled(wanted, acceptance=acceptance)
     np.testing.assert_array_equal(accepted.images[:, 0, 0], wanted)
     np.testing.assert_array_equal(accepted.labels, wanted)
@@ -88,9 +88,9 @@ def test_accepted_samples_are_those_asked_for_in_the_order_of_the_seed(acceptanc
     assert accepted.confidence.min() >= 0.9
     fit = (EVERY[:, 0, 0] == 7) & (EVERY[:, 0, 1] >= 90)
     if acceptance:
-        uniform = np.concatenate([acceptance_noise(1, block) for block in range(400)])
+        uniform = np.concatenate([acceptance_noise(1, block) for block in range(200)])
         fit &= uniform < 0.5
-    np.testing.assert_array_equal(accepted.index[accepted.labels == 7], np.flatnonzero(fit)[:60])
+    np.testing.assert_array_equal(accepted.index[accepted.labels == 7], np.flatnonzero(fit)[:24])
 
 
 def test_asking_for_more_does_not_change_the_first():

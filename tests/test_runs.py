@@ -9,7 +9,7 @@ import pytest
 
 from cli import UserError
 from config import GenerateSettings, TrainSettings
-from helpers import damaged_copies
+from helpers import damaged_copies, one_line
 from readers import read_npz
 from storage import runs
 from storage.runs import EpochRecord, Run
@@ -166,6 +166,32 @@ def test_the_step_of_the_newest_state_is_known_without_reading_it(tmp_path):
     assert open_run(tmp_path).steps_saved() == 0
     save_three_times(tmp_path, begin=7)
     assert open_run(tmp_path).steps_saved() == 10
+
+
+def test_the_last_three_states_are_kept_with_their_checksums(tmp_path):
+    for begin in (0, 3):
+        save_three_times(tmp_path, begin)
+    run = open_run(tmp_path)
+    assert [path.name for path in run.states()] == [f"state-{n:09d}.npz" for n in (4, 5, 6)]
+    assert len(list(run.folder.glob("*.sha256"))) == 3
+
+
+def test_a_damaged_newest_state_is_set_aside_with_a_warning(tmp_path, capsys):
+    save_three_times(tmp_path)
+    with open_run(tmp_path) as run:
+        newest = run.states()[-1]
+        newest.write_bytes(newest.read_bytes()[:-1])
+        assert run.load_state()["weights"][0] == 2
+        assert not newest.exists() and newest.with_name(newest.name + ".damaged").exists()
+    assert f"{newest.name} is damaged" in one_line(capsys.readouterr().err)
+
+
+def test_pictures_of_a_run_without_checkpoints_are_set_aside(tmp_path):
+    save_three_times(tmp_path)
+    shutil.rmtree(tmp_path / "c" / "digits")
+    with open_run(tmp_path) as run:
+        assert not [*run.samples.iterdir()]
+    assert (tmp_path / "s" / "digits.old-1" / "history.csv").exists()
 
 
 def test_too_little_room_is_refused(tmp_path):

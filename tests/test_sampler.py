@@ -64,3 +64,10 @@ def test_the_noise_scale_multiplies_the_noise(sampler, generator):
     half = Sampler(generator, noise_scale=0.5)
     for (found,) in (half.sample(BLOCK, 0), half.decode(z)):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_sampling_does_not_change_the_generator(sampler, generator):
+    before = generator.get_weights()
+    draw(sampler, 3, 5)
+    for old, new in zip(before, generator.get_weights()):
+        np.testing.assert_array_equal(old, new)
