@@ -29,13 +29,11 @@ def test_epochs_are_scored_as_often_as_asked_and_the_best_is_kept(
     tmp_path, data_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(TrainingScore, "num_samples", 300)
-    assert train(tmp_path, data_path, "--epochs", 4, "--evaluate_every", 2) == 0
+    assert train(tmp_path, data_path, "--epochs", 3, "--evaluate_every", 2) == 0
     fids = [float(row["fid"]) for row in read_history(tmp_path)]
-    assert [math.isfinite(fid) for fid in fids] == [False, True, False, True]
-    rarest = [float(row["rarest_digit"]) for row in read_history(tmp_path)]
-    assert all(0 <= share <= 10 for share in rarest[1::2])
-    best = 2 if fids[1] <= fids[3] else 4
-    for which, epoch in (("best", best), ("latest", 4)):
+    assert [math.isfinite(fid) for fid in fids] == [False, True, False]
+    assert 0 <= float(read_history(tmp_path)[1]["rarest_digit"]) <= 10
+    for which, epoch in (("best", 2), ("latest", 3)):
         words = ["--run", "small", "--generator", which, "--output", f"{tmp_path}/{which}.npz"]
         assert generate_digits.main([*words, *roots(tmp_path)]) == 0
         assert f"{runs.SNAPSHOTS[which]}, epoch {epoch}," in capsys.readouterr().out
@@ -53,8 +51,8 @@ def test_a_worse_generator_does_not_replace_the_best(tmp_path, data_path, fids):
 
 
 def test_a_warning_is_given_once(tmp_path, data_path, fids, capsys):
-    fids(5.0, 5.0, 5.0, 5.0, rarest_digit=0.0)
-    assert train(tmp_path, data_path, "--epochs", 4, "--evaluate_every", 1) == 0
+    fids(5.0, 5.0, 5.0, rarest_digit=0.0)
+    assert train(tmp_path, data_path, "--epochs", 3, "--evaluate_every", 1) == 0
     assert "digits have vanished" in one_line(capsys.readouterr().err)
 
 

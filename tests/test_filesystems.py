@@ -100,6 +100,7 @@ def test_whatever_a_lock_file_says_the_run_is_locked(content, tmp_path):
         open_run(tmp_path).__enter__()
 
 
+@pytest.mark.slow
 def test_a_training_run_where_nothing_is_locked_or_flushed(tmp_path, data_path, monkeypatch, capfd):
     monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
     monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))

@@ -175,7 +175,7 @@ def test_extrapolation_takes_the_bias_of_few_digits_away(training_predictions, t
 
 @pytest.fixture(scope="module")
 def held_out(test_predictions):
-    """2,000 and 5,000 test digits chosen at random."""
+    """2,000 and 5,000 test images chosen at random."""
     chosen = np.random.default_rng(0).permutation(10_000)
     return test_predictions.take(chosen[:2000]), test_predictions.take(chosen[2000:7000])
 
@@ -191,7 +191,7 @@ def blurred(pixels):
 @pytest.fixture(scope="module")
 def spoilt(classifier, test_predictions, held_out):
     """Scores of real digits, and of such digits spoilt in one way each."""
-    honest, rest = held_out
+    honest, rest = (each.take(slice(size)) for each, size in zip(held_out, (1200, 3000)))
     source = np.random.default_rng(0)
     pixels = honest.pixels.astype(np.float32)
     others = test_predictions.pixels[np.argmax(test_predictions.probabilities, 1) != 7]
@@ -200,8 +200,8 @@ def spoilt(classifier, test_predictions, held_out):
         "blurred": blurred(pixels),
         "noised": pixels + source.normal(0, 40, pixels.shape),
         "shifted": np.roll(pixels, (3, 3), (1, 2)),
-        "dropped": others[source.permutation(len(others))[:2000]],
-        "collapsed": pixels[np.arange(2000) % 20] + source.normal(0, 2, pixels.shape),
+        "dropped": others[source.permutation(len(others))[:1200]],
+        "collapsed": pixels[np.arange(1200) % 20] + source.normal(0, 2, pixels.shape),
     }
     found = {}
     for way, pixels in ways.items():
