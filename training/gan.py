@@ -101,6 +101,7 @@ class DCGAN:
         *d_gradients, fake_gradient = discriminator_tape.gradient(
             scaled_loss, [*self.discriminator.trainable_variables, fake]
         )
+        # generator_loss itself is only reported: its gradient comes from the pass above.
         g_gradients = generator_tape.gradient(
             fake,
             self.generator.trainable_variables,
