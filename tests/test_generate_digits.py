@@ -26,7 +26,9 @@ def read(path):
         return arrays["images"]
 
 
-@pytest.mark.parametrize("num", [1, 7, 10, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "num", [7, *(pytest.param(num, marks=pytest.mark.slow) for num in (1, 10, 1000))]
+)
 def test_one_grid_of_any_size(small_run, tmp_path, num, capsys):
     path = tmp_path / "grid.png"
     assert draw(small_run, "--num_samples", num, "--output", path) == 0
@@ -47,14 +49,12 @@ def test_by_default_the_grid_lands_in_samples(copied_run, capsys):
 
 def test_seeds_name_digits(small_run, tmp_path):
     arrays = {}
-    for name, num, seed in [("few", 3, 5), ("many", 130, 5), ("again", 130, 5), ("other", 3, 6)]:
+    for name, num, seed in [("few", 3, 5), ("many", 130, 5), ("other", 3, 6)]:
         path = tmp_path / f"{name}.npz"
         assert draw(small_run, "--num_samples", num, "--seed", seed, "--output", path) == 0
         arrays[name] = read(path)
         assert arrays[name].shape == (num, 28, 28) and arrays[name].dtype == np.uint8
     np.testing.assert_array_equal(arrays["few"], arrays["many"][:3])
-    assert (tmp_path / "many.npz").stat().st_size == (tmp_path / "again.npz").stat().st_size
-    np.testing.assert_array_equal(arrays["many"], arrays["again"])
     assert (arrays["few"] != arrays["other"]).any()
 
 
@@ -65,6 +65,7 @@ def test_the_picture_shows_the_digits_of_the_array(small_run, tmp_path):
     np.testing.assert_array_equal(images.load_png(tmp_path / "a.png"), expected)
 
 
+@pytest.mark.slow
 def test_the_latest_run_is_taken_unless_one_is_named(copied_run, tmp_path, capsys):
     runs_folder = copied_run / "checkpoints"
     newer = shutil.copytree(runs_folder / "small", runs_folder / "newer")
@@ -161,6 +162,7 @@ def test_a_picture_a_digit_and_never_over_others(easy, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
 
 
+@pytest.mark.slow
 def test_an_inverted_grid_is_the_negative(small_run, tmp_path):
     for name, more in (("plain", []), ("paper", ["--invert"])):
         assert draw(small_run, "--output", tmp_path / f"{name}.png", *more) == 0

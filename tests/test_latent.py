@@ -45,7 +45,8 @@ def test_slerp_between_equal_noise_stays_there():
     np.testing.assert_allclose(latent.slerp(z, z, np.array([0.3])), z[None], rtol=1e-6)
 
 
-def test_a_digit_of_the_generator_is_projected_onto_itself():
+def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
+    monkeypatch.setattr(latent, "CANDIDATES", 500)
     folder = REPOSITORY / "checkpoints" / "pretrained"
     generator = load_generator(*runs.load_snapshot(folder, "latest"))
     (target,) = Sampler(generator).decode(sample_noise(5, [0], 200))
