@@ -98,14 +98,19 @@ def test_a_closed_terminal_saves(tmp_path, data_path):
     assert files.is_whole(state_paths(tmp_path, "digits")[-1])
 
 
-def test_a_closed_pipe_costs_no_epoch(tmp_path, data_path):
+def test_a_closed_pipe_costs_nothing(tmp_path, data_path):
+    """Nobody reads the output any more, which is no reason to stop training."""
     with training(tmp_path, data_path, "--save_every", "9999") as process:
         process.stdout.close()
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "standard output: Broken pipe" in one_line(err)
+        later = tmp_path / "samples" / "digits" / "epoch-0005.png"
+        while not later.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        process.terminate()
+        err = process.stderr.read()
+        assert process.wait(60) == 143 and err == ""
     (saved,) = state_paths(tmp_path, "digits")
-    assert int(saved.stem.removeprefix("state-")) >= 15 and files.is_whole(saved)
+    assert files.is_whole(saved)
 
 
 def test_a_second_signal_ends_at_once_with_a_whole_state(tmp_path, data_path):
