@@ -75,8 +75,8 @@ class Lock:
         """Put `owner` in the place of what the file says; it may be full, and held all the same."""
         with contextlib.suppress(OSError):
             self.file.truncate(0)
-            self.file.write(json.dumps(owner) if owner else "")
-            self.file.flush()
+            # Unbuffered: what a full disk refuses must not be tried again when the file is closed.
+            os.write(self.file.fileno(), json.dumps(owner).encode() if owner else b"")
 
     def check_owner(self, error):
         """Refuse the run if the file's owner lives on this host; warn that others go unnoticed."""
