@@ -30,7 +30,7 @@ deselected = []
 
 
 def pytest_deselected(items):
-    deselected.extend(items)
+    deselected.extend(item for item in items if item.get_closest_marker("slow"))
 
 
 def pytest_unconfigure(config):
