@@ -45,6 +45,7 @@ def main():
     parser.add_argument("--steps", type=int, default=16, help="a round; every 16th has a penalty")
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--gpu", action="store_true", help="also without XLA and without TF32")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, help="only these")
     parser.add_argument("--steps_only", action="store_true", help="only the time of a step")
     parser.add_argument("--output", default="benchmark.json")
     options = parser.parse_args()
@@ -53,6 +54,7 @@ def main():
 
     names = [name for name in CONTESTANTS if options.gpu or "_no_" not in name]
     names = [name for name in names if "pytorch" not in name or find_spec("torch")]
+    names = options.contestants or names
     contest = {name: Contestant(name, batch_size) for name in names}
     for _ in range(options.rounds):
         for contestant in contest.values():
