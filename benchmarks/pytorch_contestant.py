@@ -74,6 +74,7 @@ def pytorch(batch_size, one_pass=False, compiled=False):
     options = {"lr": 1e-4, "betas": (0.0, 0.99), "eps": 1e-7, "fused": True}
     g_adam = torch.optim.Adam(generator.parameters(), **options)
     d_adam = torch.optim.Adam(discriminator.parameters(), **options)
+    uncompiled = discriminator  # for the penalty, whose second gradient torch.compile refuses
     if compiled:
         generator, discriminator = torch.compile(generator), torch.compile(discriminator)
     pixels = torch.from_numpy(data.load_images(TrainSettings().data).copy()).to(device)
@@ -81,10 +82,10 @@ def pytorch(batch_size, one_pass=False, compiled=False):
 
     def penalty(real):
         """R1, as every 16th step of ours has it."""
-        discriminator.eval()
+        uncompiled.eval()
         real = real.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
-        discriminator.train()
+        (slope,) = torch.autograd.grad(uncompiled(real).sum(), real, create_graph=True)
+        uncompiled.train()
         return R1_INTERVAL / 2 * slope.square().sum([1, 2, 3]).mean()
 
     def three_passes(real, fake):
