@@ -240,6 +240,12 @@ def optional_digit(value):
         return "must be one digit, 0 to 9"
 
 
+def optional_code(value):
+    """Check for the number of a discrete code, or none at all."""
+    if not re.fullmatch("[0-9]{0,4}", value):
+        return "must be a whole number from 0"
+
+
 def digits_and_spaces(values):
     """Check for lines of digits and spaces, each with a digit, or none at all."""
     if not all(re.fullmatch("[0-9 ]*[0-9][0-9 ]*", value) for value in values):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli import (
     Settings,
+    UserError,
     batch_size,
     below_one,
     between,
@@ -19,6 +20,7 @@ from cli import (
     not_negative,
     one_of,
     option,
+    optional_code,
     optional_digit,
     optional_run_name,
     positive_up_to_one,
@@ -58,6 +60,13 @@ class TrainSettings(Settings):
     )
     noise_dim: int = option(
         200, "length of the generator's input", between(1, 10**4), fixed_on_resume=True
+    )
+    num_codes: int = option(
+        None,
+        "discrete codes in the generator's input, 0 for none (default: 32, or a quarter of "
+        "--noise_dim if that is less)",
+        between(0, 10**4),
+        fixed_on_resume=True,
     )
     dropout: float = option(
         0.1,
@@ -119,6 +128,16 @@ class TrainSettings(Settings):
     checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
     samples_dir: str = option("samples", "where pictures are written", file_path)
 
+    def __post_init__(self):
+        if self.num_codes is None:
+            object.__setattr__(self, "num_codes", min(32, self.noise_dim // 4))
+        super().__post_init__()
+        if self.num_codes > self.noise_dim:
+            raise UserError(
+                f"--num_codes {self.num_codes} is more than --noise_dim {self.noise_dim}, of which "
+                "the codes are a part; give fewer codes or more noise"
+            )
+
     def fixed_on_resume(self):
         """The settings that affect training, which a resumed run keeps, as a dictionary."""
         return {
@@ -137,6 +156,7 @@ class GenerateSettings(Settings):
     run: str = option("", "run to draw with (default: your latest)", optional_run_name)
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
     digit: str = option("", "draw this digit only, 0 to 9", optional_digit)
+    code: str = option("", "draw from this discrete code only, 0 to 31", optional_code)
     text: tuple = option((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
     balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = option(

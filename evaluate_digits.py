@@ -51,6 +51,7 @@ class ImageSet(NamedTuple):
     pictures: str  # where the pictures go: the beginning of their paths
     folder: Path | None = None  # of the run that drew them
     accepted: np.ndarray | None = None  # those that generate_digits.py keeps, where it rejects
+    sampler: object | None = None  # the sampling.Sampler that drew them
 
 
 def main(argv=None):
@@ -94,6 +95,8 @@ def evaluate(settings):
             accepted, _ = scores.score(classifier.predict(image_set.accepted), training, test)
             report["accepted_scores"] = accepted
             columns.append(("accepted", accepted))
+        if image_set.sampler and image_set.sampler.num_codes:
+            report["codes"] = describe_codes(image_set, predictions)
         report = image_set.source | report | {"real_data": baseline}
         with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
@@ -161,14 +164,14 @@ def draw_images(settings, classifier):
     check_images(snapshot, pixels)
     source, accepted = {"run": folder.name, "generator": snapshot, "seed": seed}, None
     if not acceptance.reason_for_raw(folder):
-        calibration = acceptance.load_or_calibrate(folder, which, sampler, classifier)
+        calibration = acceptance.load_or_calibrate(folder, which, sampler.generator, classifier)
         draws = RejectionSampler(sampler, classifier, calibration, seed)
         blocks = [*draws.take(settings.num_samples)]
         accepted = np.concatenate([block.images for block in blocks])
         rate = settings.num_samples / (int(blocks[-1].index[-1]) + 1)
         source["acceptance_rate"] = round(rate, 4)
         print(f"Acceptance rate: {rate:.1%}")
-    return ImageSet(folder.name, source, pixels, *paths, folder, accepted)
+    return ImageSet(folder.name, source, pixels, *paths, folder, accepted, sampler)
 
 
 def warn_of_other_images(settings, image_sets, digest):
@@ -200,6 +203,18 @@ def write_pictures(start, drawn, training, densities, found, baseline):
     with files.replacing(f"{start}shares.png") as file:
         shares = {"drawn": found["digit_shares"], "real": baseline["digit_shares"]}
         images.save_bars(file, shares, "share of each digit")
+
+
+def describe_codes(image_set, predictions):
+    """Which digit each discrete code draws, for the JSON; write a picture of the codes."""
+    from sampling import codes
+
+    sampler, seed = image_set.sampler, image_set.source["seed"]
+    codes.save_picture(f"{image_set.pictures}codes.png", sampler, seed)
+    counts = codes.count_digits(sampler, seed, predictions.probabilities.argmax(1))
+    purity = codes.mean_purity(counts)
+    print(f"Codes: {sampler.num_codes}; {purity:.1%} of a code's samples are the same digit")
+    return {"mean_purity": purity, "digits": counts.tolist()}
 
 
 def make_table(columns):

@@ -33,7 +33,8 @@ def export(settings):
     print(f"Exporting {snapshot}", flush=True)
     classifier = load_classifier(folder, which, generator) if settings.with_classifier else None
     taken = shape_taken(generator, settings)
-    description = metadata.describe_generator(folder, which, snapshot, taken)
+    num_codes = generator.get_layer("code").num_codes
+    description = metadata.describe_generator(folder, which, snapshot, taken, num_codes)
     write(generator, "noise", "digits", path, description, settings)
     if classifier:
         network, gives, sha256 = classifier
@@ -53,7 +54,6 @@ def load_classifier(folder, which, generator):
 
     from evaluation.classifier import DigitClassifier
     from sampling import acceptance
-    from sampling.sampler import Sampler
 
     classifier = DigitClassifier()
     network, sha256 = classifier.network, classifier.sha256
@@ -62,7 +62,7 @@ def load_classifier(folder, which, generator):
         print(f"The classifier goes along without the probability of acceptance: {reason}")
         network = keras.Model(network.inputs, network.outputs[1], name="classifier")
         return network, ("probabilities",), sha256
-    calibration = acceptance.load_or_calibrate(folder, which, Sampler(generator), classifier)
+    calibration = acceptance.load_or_calibrate(folder, which, generator, classifier)
     network = acceptance.network_with_probability(network, calibration)
     return network, ("probabilities", "acceptance"), sha256
 

@@ -29,25 +29,26 @@ def generate(settings):
     """Draw what the settings ask for and write it."""
     check_combination(settings)
     folder = runs.find_run(settings)
-    noise = load_latents(settings.latents) if settings.latents else None
-    num = len(noise) if settings.latents else num_samples(settings)
+    saved = load_latents(settings.latents) if settings.latents else None
+    num = len(next(iter(saved.values()))) if saved else num_samples(settings)
     labels = wanted_labels(settings, num)
     output = settings.output or default_output(settings, folder.name)
     formats.check_output(output, num_cells(settings, num), settings.scale)
     target = load_target(settings) if settings.project else None
     arrays, snapshot = runs.load_snapshot(folder, settings.generator)
+    code = wanted_code(settings, runs.read_num_codes(arrays, snapshot))
     with importing_tensorflow():
         from sampling.sampler import Sampler
         from storage.weights import load_generator
 
-        sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale)
+        sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale, code)
     print(f"Drawing with {snapshot}, seed {settings.seed}")
     if settings.noise_scale < 1:
         print(f"--noise_scale {settings.noise_scale:g}: less varied samples")
     if settings.project:
         samples = project(settings, sampler, target)
     elif settings.latents:
-        samples = draw_latents(settings, sampler, noise)
+        samples = draw_latents(settings, sampler, saved)
     else:
         draws = open_draws(settings, folder, sampler, labels is not None)
         if labels is not None:
@@ -57,7 +58,7 @@ def generate(settings):
         if settings.interpolate or settings.interpolation_grid:
             samples = interpolate(settings, sampler, samples)
         elif settings.save_latents:
-            samples.arrays["noise"] = lambda: saved_noise(settings, sampler, samples)
+            samples.arrays["noise"] = lambda: noise_of(settings, sampler, samples)
     for path in formats.write(output, samples, settings.scale, settings.invert):
         print(f"Wrote {path}")
 
@@ -75,7 +76,9 @@ def open_draws(settings, folder, sampler, needs_labels):
         return None
     classifier, calibration = DigitClassifier(), None
     if not reason:
-        calibration = acceptance.load_or_calibrate(folder, settings.generator, sampler, classifier)
+        calibration = acceptance.load_or_calibrate(
+            folder, settings.generator, sampler.generator, classifier
+        )
     return RejectionSampler(sampler, classifier, calibration, settings.seed)
 
 
@@ -125,34 +128,34 @@ def draw_labelled(settings, draws, labels):
 def interpolate(settings, sampler, samples):
     """The path of --interpolate, or the grid of --interpolation_grid, through these samples."""
     from sampling import latent
-    from sampling.noise import sample_noise
 
     for _ in samples.blocks:  # until all are drawn, their index is not known
         pass
-    z = sample_noise(settings.seed, samples.arrays["index"], sampler.noise_dim)
-    columns = formats.FRAMES if settings.interpolate else formats.GRID_SIDE
-    z = latent.closed_path(z, columns) if settings.interpolate else latent.grid(z, columns)
-    noise = z * np.float32(settings.noise_scale)
-    return formats.Samples(sampler.decode(z), len(z), columns, {"noise": noise})
+    # Between two digits of different codes lie mixtures of the codes, which no noise stands for.
+    anchors = sampler.latents(noise_of(settings, sampler, samples))
+    if settings.interpolate:
+        columns, latents = formats.FRAMES, latent.closed_path(anchors, formats.FRAMES)
+    else:
+        columns, latents = formats.GRID_SIDE, latent.grid(anchors, formats.GRID_SIDE)
+    return formats.Samples(sampler.decode(latents), len(latents), columns, {"latents": latents})
 
 
-def draw_latents(settings, sampler, noise):
-    """The images of noise that was saved, (N, noise_dim)."""
-    if noise.shape[1] != sampler.noise_dim:
+def draw_latents(settings, sampler, saved):
+    """The images of `noise` or `latents` that were saved, (N, noise_dim) each."""
+    ((name, array),) = saved.items()
+    if array.shape[1] != sampler.noise_dim:
         raise UserError(
-            f"--latents {settings.latents}: its noise has {noise.shape[1]} numbers a digit, this "
+            f"--latents {settings.latents}: its {name} has {array.shape[1]} numbers a digit, this "
             f"generator takes {sampler.noise_dim}; name the --run that it was drawn with"
         )
-    blocks = with_progress(sampler.decode(noise), len(noise))
-    return formats.Samples(blocks, len(noise), arrays={"noise": noise})
+    latents = sampler.latents(array) if name == "noise" else array
+    blocks = with_progress(sampler.decode(latents), len(latents))
+    return formats.Samples(blocks, len(latents), arrays=saved)
 
 
-def saved_noise(settings, sampler, samples):
+def noise_of(settings, sampler, samples):
     """The noise of samples that have been drawn, float32 (N, noise_dim)."""
-    from sampling.noise import sample_noise
-
-    noise = sample_noise(settings.seed, samples.arrays["index"], sampler.noise_dim)
-    return noise * np.float32(settings.noise_scale)
+    return sampler.noise(settings.seed, samples.arrays["index"])
 
 
 def project(settings, sampler, target):
@@ -166,7 +169,7 @@ def project(settings, sampler, target):
             bar.update()
     z, error = found
     print(f"Nearest: {error:.1f} grey levels of 255 away (root mean square)")
-    (image,) = sampler.decode(z)
+    (image,) = sampler.decode(sampler.latents(z))
     noise = np.concatenate([np.full_like(z, np.nan), z])  # the picture has none
     return formats.Samples([target[None], image], 2, 2, {"noise": noise})
 
@@ -190,9 +193,10 @@ def check_combination(settings):
         given = [f"--{name}" for name in group if getattr(settings, name)]
         if len(given) > 1:
             raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
-    if settings.project and (settings.digit or settings.balanced or settings.noise_scale < 1):
+    chosen = settings.digit or settings.balanced or settings.code
+    if settings.project and (chosen or settings.noise_scale < 1):
         raise UserError("--project looks for one picture; leave --digit and the like out")
-    if settings.latents and (settings.digit or settings.balanced or settings.save_latents):
+    if settings.latents and (chosen or settings.save_latents):
         raise UserError("--latents draws what is in the file; leave --digit and the like out")
     if settings.save_latents and not settings.output.endswith(".npz"):
         raise UserError("--save_latents needs an --output that ends in .npz")
@@ -233,6 +237,16 @@ def wanted_labels(settings, num):
     return labels.astype(np.uint8)
 
 
+def wanted_code(settings, num_codes):
+    """The number of --code, or None for any; raises UserError if the generator has no such code."""
+    if not settings.code:
+        return None
+    if int(settings.code) >= num_codes:
+        has = f"its codes are 0 to {num_codes - 1}" if num_codes else "it has no codes"
+        raise UserError(f"--code {settings.code}: the generator has no such code; {has}")
+    return int(settings.code)
+
+
 def default_output(settings, run_name):
     """A path in the samples folder that says what is drawn."""
     files.make_folder(settings.samples_dir)
@@ -246,6 +260,7 @@ def default_output(settings, run_name):
     }
     details = {
         f"of-{settings.digit}": settings.digit,
+        f"code-{settings.code}": settings.code,
         "balanced": settings.balanced,
         settings.generator: settings.generator != "latest",
         f"noise-scale-{settings.noise_scale:g}": settings.noise_scale < 1,
@@ -259,14 +274,21 @@ def default_output(settings, run_name):
 
 
 def load_latents(path):
-    """The noise of an .npz, float32 (N, noise_dim); raises UserError when it holds none."""
-    noise = readers.read_npz(path, "noise")["noise"]
-    if noise.ndim != 2 or noise.dtype.kind != "f" or not len(noise):
-        raise UserError(f"--latents {path}: `noise` is {noise.dtype} {noise.shape}, not (N, dim)")
-    noise = noise[np.isfinite(noise).all(1)].astype(np.float32)
-    if not len(noise):
-        raise UserError(f"--latents {path}: its noise is not finite")
-    return noise
+    """The `noise` of an .npz or, of an interpolation, its `latents`: {name: float32 (N, dim)}.
+
+    Raises UserError when it holds neither.
+    """
+    arrays = readers.read_npz(path)
+    name = "latents" if "latents" in arrays else "noise"
+    if name not in arrays:
+        raise UserError(f"--latents {path}: holds no `noise`; --save_latents writes such a file")
+    array = arrays[name]
+    if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
+        raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")
+    array = array[np.isfinite(array).all(1)].astype(np.float32)
+    if not len(array):
+        raise UserError(f"--latents {path}: its {name} is not finite")
+    return {name: array}
 
 
 def load_target(settings):

@@ -41,6 +41,29 @@ class Dense(LearningRateMultiplier, keras.layers.Dense):
         return self.finish(tf.matmul(inputs, self.kernel * self.lr_multiplier))
 
 
+class DiscreteCode(keras.layers.Layer):
+    """Turns the first `num_codes` of normal numbers (batch, dim) into a one-hot code.
+
+    The largest of them says which code it is, and that code's entry becomes `scale`, the others 0.
+    The rest stays as it is; without codes all of it does. The digits are disconnected, normal
+    noise is one connected cloud, and a continuous generator must map some of it to what lies
+    between two digits (Khayatkhoei et al. 2018; Tanielian et al. 2020). With a code in its input,
+    it does not have to be continuous: the first dense layer learns a template for each code. The
+    code is uniform, because any of the numbers is as likely to be the largest.
+    """
+
+    def __init__(self, num_codes, scale=6.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_codes, self.scale = num_codes, scale
+
+    def call(self, inputs):
+        if not self.num_codes:
+            return inputs
+        codes = keras.ops.argmax(inputs[:, : self.num_codes], axis=1)
+        one_hot = keras.ops.one_hot(codes, self.num_codes, dtype=inputs.dtype)
+        return keras.ops.concatenate([self.scale * one_hot, inputs[:, self.num_codes :]], axis=1)
+
+
 class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
     """Convolution of (batch, height, width, channels), with padding "same"."""
 

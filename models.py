@@ -3,10 +3,10 @@
 import keras
 from keras.layers import Activation, Flatten, LeakyReLU, MaxPooling2D, ReLU, Reshape
 
-from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, Dropout
+from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
 
 
-def build_generator(noise_dim=200):
+def build_generator(noise_dim=200, num_codes=32):
     """Network from noise (batch, noise_dim) to images (batch, 28, 28, 1) in [-1, 1].
 
     Layers that batch normalisation follows have no scale of their own: their small first weights
@@ -17,6 +17,7 @@ def build_generator(noise_dim=200):
     return keras.Sequential(
         [
             keras.Input((noise_dim,)),
+            DiscreteCode(num_codes, name="code"),  # (batch, noise_dim)
             Dense(7 * 7 * 256, name="dense", **hidden),  # (batch, 12544)
             Reshape((7, 7, 256)),  # (batch, 7, 7, 256)
             BatchNormalization(name="dense_normalisation"),

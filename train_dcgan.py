@@ -83,8 +83,7 @@ def train(settings):
             return 128 + stopped_by
         say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
         if is_chief:
-            chief.logger.save_gif(progress.history)
-            chief.calibrate(run, digest)
+            chief.finish(progress.history, digest)
             say(f"Pictures are in {run.samples}; to draw digits:")
             say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
     return 0

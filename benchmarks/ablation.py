@@ -38,7 +38,7 @@ def main():
         import keras
         from keras.layers import Activation, Flatten, LeakyReLU, ReLU, Reshape
 
-        from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, Dropout
+        from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
         from storage import weights
         from training import gan
     parser = argparse.ArgumentParser(
@@ -53,16 +53,18 @@ def main():
     )
     parser.add_argument("--last_stddev", type=float, default=0.005, help="and of its last layer's")
     parser.add_argument("--last_lr_multiplier", type=float, default=10, help="of its last layer")
+    parser.add_argument("--code_scale", type=float, default=6, help="of the discrete code")
     parser.add_argument("--discriminator", type=network, default="32x5,96x9s3")
     parser.add_argument("--lr_multiplier", type=float, default=10, help="of the discriminator")
     parser.add_argument("--slope", type=float, default=0.02, help="of its leaky ReLU")
     parser.add_argument("train", nargs="*", help="words for train_dcgan.py, after --")
     trial = parser.parse_args()
 
-    def build_generator(noise_dim=200):
+    def build_generator(noise_dim=200, num_codes=32):
         *hidden, last = trial.generator
         options = {"use_bias": False, "stddev": trial.stddev}
         network = keras.Sequential([keras.Input((noise_dim,))])
+        network.add(DiscreteCode(num_codes, trial.code_scale, name="code"))
         network.add(Dense(7 * 7 * 256, name="dense", **options))
         network.add(Reshape((7, 7, 256)))
         for number, shape in enumerate(hidden):

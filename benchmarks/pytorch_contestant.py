@@ -17,6 +17,14 @@ class Multiplier(nn.Module):
         return 10 * x
 
 
+class DiscreteCode(nn.Module):
+    """The largest of the first 32 numbers as a one-hot code, 6 where it is; the rest as it is."""
+
+    def forward(self, x):
+        codes = nn.functional.one_hot(x[:, :32].argmax(1), 32)
+        return torch.cat([6.0 * codes, x[:, 32:]], 1)
+
+
 def build_networks():
     """Generator and discriminator (to logits), with this repo's first weights."""
     discriminator = nn.Sequential(
@@ -34,6 +42,7 @@ def build_networks():
         nn.Linear(96 * 5 * 5, 1),
     )
     generator = nn.Sequential(
+        DiscreteCode(),
         nn.Linear(200, 7 * 7 * 256, bias=False),
         nn.Unflatten(1, (256, 7, 7)),
         nn.BatchNorm2d(256),
@@ -52,9 +61,9 @@ def build_networks():
         for layer in discriminator:
             if hasattr(layer, "weight"):
                 layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5 / 10)
-        for number in (0, 4, 7):
+        for number in (1, 5, 8):
             generator[number].weight.normal_(0, 0.001)
-        generator[11].weight.normal_(0, 0.0005)
+        generator[12].weight.normal_(0, 0.0005)
     return generator, discriminator
 
 

@@ -44,11 +44,14 @@ function noise(purpose, seed) {
   return Array.from({ length: generator.inputMetadata[0].shape[1] }, normal);
 }
 
-/** Noise moved along the sliders' directions. Its length stays: training knew no other. */
+/** Noise moved along the sliders' directions. Its length stays: training knew no other. So does
+ * its first half, of which the largest number may choose a discrete code: to bend is not to jump. */
 function bend(z, positions) {
   const directions = positions.map((_, i) => noise(i + 1, 0));
   const moved = z.map((value, i) =>
-    positions.reduce((sum, position, k) => sum + position * directions[k][i], value),
+    2 * i < z.length
+      ? value
+      : positions.reduce((sum, position, k) => sum + position * directions[k][i], value),
   );
   const scale = Math.hypot(...z) / Math.hypot(...moved);
   return moved.map((value) => value * scale);

@@ -17,6 +17,7 @@ import data
 from cli import UserError
 from config import MNIST
 from readers import read_npz
+from sampling.sampler import Sampler
 from storage import files, runs
 
 DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average
@@ -122,7 +123,7 @@ def acceptance_rate(log_cr):
     return np.exp(np.minimum(0, log_cr)).mean()
 
 
-def load_or_calibrate(folder, which, sampler, classifier):
+def load_or_calibrate(folder, which, generator, classifier):
     """The Acceptance of a run's generator, `latest` or `best`; made and kept if there is none.
 
     It is recomputed if the generator's or the classifier's weights have changed.
@@ -134,7 +135,7 @@ def load_or_calibrate(folder, which, sampler, classifier):
         if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
             return Acceptance(**arrays)
     print("Calibrating which digits to accept, once for this generator", flush=True)
-    acceptance = calibrate_generator(sampler, classifier)
+    acceptance = calibrate_generator(generator, classifier)
     if runs.ships(folder):  # never write into the included run
         return acceptance
     try:
@@ -145,12 +146,12 @@ def load_or_calibrate(folder, which, sampler, classifier):
     return acceptance
 
 
-def calibrate_generator(sampler, classifier):
+def calibrate_generator(generator, classifier):
     """The Acceptance of a generator that learned MNIST, from its training images and samples."""
     images = data.load_images(MNIST)
     chosen = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(images))
     real = classifier.predict(images[chosen[:NUM_CALIBRATION]])
-    samples = np.concatenate([*sampler.sample(NUM_CALIBRATION, CALIBRATION_SEED)])
+    samples = np.concatenate([*Sampler(generator).sample(NUM_CALIBRATION, CALIBRATION_SEED)])
     return calibrate(real, classifier.predict(samples))
 
 

@@ -56,7 +56,8 @@ def project(generator, target, seed, steps):
     """Search for the noise whose image is nearest to `target`, uint8 (28, 28).
 
     Gradient descent on the mean squared difference, on the sphere, from the nearest samples of the
-    seed. Yields after each step (noise (1, dim), root mean square difference in grey levels).
+    seed; each keeps its discrete code, which has no gradient. Yields after each step
+    (noise (1, dim), root mean square difference in grey levels).
     """
     dim, goal = generator.input_shape[1], tf.constant(data.to_model_range(target), tf.float32)
     candidates = np.concatenate([*Sampler(generator).sample(CANDIDATES, seed)])

@@ -31,3 +31,19 @@ def sample_noise(seed, indices, dim):
         for block in np.unique(blocks)
     }
     return np.stack([noise[block][place] for block, place in zip(blocks, places)])
+
+
+def codes_of(z, num_codes):
+    """The discrete codes of noise (N, dim), int (N,): which of its first numbers is the largest."""
+    return np.argmax(z[:, :num_codes], axis=1)
+
+
+def with_code(z, code, num_codes):
+    """Noise (N, dim) in which the largest of the first `num_codes` numbers changes places.
+
+    It goes where `code` wants it; as the numbers are independent and alike, the result is normal
+    noise as one finds it among draws with this code.
+    """
+    rows, largest, z = np.arange(len(z)), codes_of(z, num_codes), z.copy()
+    z[rows, largest], z[rows, code] = z[rows, code], z[rows, largest]
+    return z

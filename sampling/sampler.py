@@ -1,42 +1,49 @@
 """Images from noise: sample i of a seed is the same image whatever the batch size."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import data
-from sampling.noise import BLOCK, SAMPLING, normal_noise
+from sampling.noise import BLOCK, sample_noise, with_code
 
 
 class Sampler:
     """Draws with a generator; all noise is multiplied by `noise_scale`.
 
-    Images are always computed in batches of BLOCK, so that the bits of one do not depend on how
-    many are asked for.
+    Given a `code`, every sample has that one and keeps the rest of its noise. Images are always
+    computed in batches of BLOCK, so that the bits of one do not depend on how many are asked for.
     """
 
-    def __init__(self, generator, noise_scale=1.0):
-        self.generator, self.noise_scale = generator, noise_scale
-        self.noise_dim = generator.input_shape[1]
+    def __init__(self, generator, noise_scale=1.0, code=None):
+        self.generator, self.noise_scale, self.code = generator, noise_scale, code
+        self.to_latents = generator.get_layer("code")
+        self.to_images = keras.Model(self.to_latents.output, generator.outputs)
+        self.noise_dim, self.num_codes = generator.input_shape[1], self.to_latents.num_codes
 
     def sample(self, num_samples, seed):
         """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""
         for first in range(0, num_samples, BLOCK):
-            images = self.draw_block(*tf.constant([seed, first // BLOCK], tf.int64)).numpy()
-            yield data.to_pixels(images[: num_samples - first])
+            z = self.noise(seed, range(first, min(first + BLOCK, num_samples)))
+            yield from self.decode(self.latents(z))
 
-    def decode(self, z):
-        """Yield the images of noise (N, noise_dim), uint8 (at most BLOCK, 28, 28) a time."""
-        for first in range(0, len(z), BLOCK):
-            rows = z[first : first + BLOCK]
+    def noise(self, seed, indices):
+        """The noise of samples `indices`, int (N,), of a seed: float32 (N, noise_dim)."""
+        z = sample_noise(seed, indices, self.noise_dim) * np.float32(self.noise_scale)
+        return z if self.code is None else with_code(z, self.code, self.num_codes)
+
+    def latents(self, z):
+        """Noise (N, noise_dim) with the code in place of its first numbers, float32 (N, dim)."""
+        return self.to_latents(z).numpy()
+
+    def decode(self, latents):
+        """Yield the images of latents (N, dim), uint8 (at most BLOCK, 28, 28) a time."""
+        for first in range(0, len(latents), BLOCK):
+            rows = latents[first : first + BLOCK]
             padded = np.pad(rows, ((0, BLOCK - len(rows)), (0, 0)))
-            yield data.to_pixels(self.generate(tf.constant(padded)).numpy()[: len(rows)])
+            yield data.to_pixels(self.decode_block(tf.constant(padded)).numpy()[: len(rows)])
 
     @tf.function
-    def draw_block(self, seed, block):
-        """Block number `block` of a seed, float32 (BLOCK, 28, 28) in [-1, 1]."""
-        return self.generate(normal_noise(SAMPLING, seed, block, [BLOCK, self.noise_dim]))
-
-    @tf.function
-    def generate(self, z):
-        """Images of noise (BLOCK, noise_dim), float32 (BLOCK, 28, 28) in [-1, 1]."""
-        return self.generator(z * self.noise_scale, training=False)[..., 0]
+    def decode_block(self, latents):
+        """Images of latents (BLOCK, dim), float32 (BLOCK, 28, 28) in [-1, 1]."""
+        return self.to_images(latents, training=False)[..., 0]

@@ -75,6 +75,11 @@ def fold_normalisation(layer, x):
     return with_weights(keras.layers.BatchNormalization(**options), x, layer.get_weights())
 
 
+def fold_code(layer, x):
+    """layers.DiscreteCode, in operations of Keras already."""
+    return layer.call(x)
+
+
 def folded_weights(layer):
     """Kernel and, if there is one, bias of a layers.LearningRateMultiplier, as they are used."""
     multipliers = (layer.lr_multiplier, layer.bias_lr_multiplier)
@@ -89,8 +94,8 @@ def with_weights(layer, x, arrays):
     return outputs
 
 
-# A layer that becomes plain operations, such as a discrete code, takes a function of keras.ops.
 FOLDINGS = {
+    layers.DiscreteCode: fold_code,
     layers.Dense: fold_dense,
     layers.Conv2D: fold_convolution,
     layers.Conv2DTranspose: fold_convolution,

@@ -10,10 +10,11 @@ MEMBER = "digitgen.json"  # its name in an archive and in a folder
 LICENCE = "MIT; trained on MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0"
 
 
-def describe_generator(folder, which, snapshot, input_shape):
+def describe_generator(folder, which, snapshot, input_shape, num_codes=0):
     """What a run's generator, `latest` or `best`, says about itself: a dictionary for JSON.
 
-    `snapshot` is the text of storage.runs.load_snapshot; None in the shape is a free batch.
+    `snapshot` is the text of storage.runs.load_snapshot; None in the shape is a free batch. The
+    largest of the first `num_codes` numbers of the noise chooses one of as many codes.
     """
     batch, noise_dim = input_shape[0] or "batch", input_shape[1]
     return {
@@ -21,7 +22,7 @@ def describe_generator(folder, which, snapshot, input_shape):
         "input": f"noise, float32 ({batch}, {noise_dim}): standard normal",
         "output": f"digits, float32 ({batch}, 28, 28, 1): -1 is black, 1 is white",
         "accept": "as the classifier exported with it says, or all",
-        "num_codes": 0,
+        "num_codes": num_codes,
         **origin(folder, snapshot),
         "scores": read_scores(folder, which, snapshot),
         "licence": LICENCE,

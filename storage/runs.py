@@ -204,10 +204,10 @@ class Run:
 def differences(before, now):
     """How two dictionaries of settings differ, in words.
 
-    A setting that a run began without, because it is newer, had its default.
+    A setting that a run began without, because it is newer, had its default; it had no codes.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
-    before, now = defaults | before, defaults | now
+    before, now = defaults | {"num_codes": 0} | before, defaults | now
     return [
         f"{name} (was {before.get(name)!r}, now {now[name]!r})"
         if name in now
@@ -282,6 +282,17 @@ def load_snapshot(folder, which):
     epoch = arrays.pop("epoch", None)
     is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
     return arrays, f"{path}, epoch {epoch:.4g}" if is_number else str(path)
+
+
+def read_num_codes(arrays, source):
+    """The number of a snapshot's codes; one that does not say is older than they are, and has none.
+
+    Raises UserError when it cannot be that.
+    """
+    num_codes = arrays.get("num_codes", np.array(0))
+    if num_codes.shape or num_codes.dtype.kind not in "iu" or num_codes < 0:
+        raise UserError(f"{source}: its num_codes must be a whole number from 0; draw with another")
+    return int(num_codes)
 
 
 def place_for(folder, name):

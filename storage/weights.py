@@ -5,6 +5,7 @@ import numpy as np
 
 from cli import UserError
 from models import build_generator
+from storage.runs import read_num_codes
 
 
 def named_variables(holder):
@@ -37,9 +38,13 @@ def load_generator(arrays, source):
     kernel = arrays.get("dense/kernel")
     if kernel is None or kernel.ndim != 2:
         raise UserError(f"{source}: is not a generator snapshot (no dense/kernel)")
-    generator = build_generator(kernel.shape[0])
-    assign_all(named_variables(generator), arrays, source)
-    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    num_codes = read_num_codes(arrays, source)
+    if num_codes > kernel.shape[0]:
+        raise UserError(f"{source}: has more codes ({num_codes}) than noise ({kernel.shape[0]})")
+    generator = build_generator(kernel.shape[0], num_codes)
+    weights = {name: array for name, array in arrays.items() if name != "num_codes"}
+    assign_all(named_variables(generator), weights, source)
+    bad = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if bad:
         raise UserError(f"{source}: no longer finite: {', '.join(bad[:3])}; draw with another run")
     return generator

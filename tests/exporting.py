@@ -53,7 +53,7 @@ def make_run(folder):
     run = folder / "checkpoints" / "own"
     run.mkdir(parents=True)
     arrays = {name: variable.numpy() for name, variable in named_variables(generator).items()}
-    np.savez(run / "generator.npz", **arrays, epoch=3.0)
+    np.savez(run / "generator.npz", **arrays, epoch=3.0, num_codes=32)
     return run, generator
 
 

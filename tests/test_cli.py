@@ -34,8 +34,9 @@ def test_each_field_is_a_flag_with_help(settings_class):
             words = [f"--{field.name}", "1", "23"]
             assert getattr(parse(settings_class, words), field.name) == ["1", "23"]
         else:
-            words = [f"--{field.name}", str(field.default)]
-            assert getattr(parse(settings_class, words), field.name) == field.default
+            value = 7 if field.default is None else field.default
+            words = [f"--{field.name}", str(value)]
+            assert getattr(parse(settings_class, words), field.name) == value
 
 
 @pytest.mark.parametrize(

@@ -22,3 +22,18 @@ def test_what_affects_training_is_fixed_on_resume_and_the_rest_is_free():
     fixed = TrainSettings(seed=7).fixed_on_resume()
     assert fixed["seed"] == 7 and fixed["learning_rate"] == 1e-4 and fixed["batch_size"] == 256
     assert not fixed.keys() & {"run", "epochs", "data", "save_every", "strategy", "checkpoints_dir"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, 32), ({"noise_dim": 20}, 5), ({"num_codes": 0}, 0), ({"noise_dim": 3}, 0)],
+)
+def test_codes_take_a_quarter_of_short_noise(options, expected):
+    assert TrainSettings(**options).num_codes == expected
+    assert TrainSettings(**options).fixed_on_resume()["num_codes"] == expected
+
+
+@pytest.mark.parametrize("options", [{"num_codes": 201}, {"num_codes": -1}])
+def test_codes_that_cannot_be_are_refused(options):
+    with pytest.raises(UserError, match=r"^--num_codes "):
+        TrainSettings(**options)

@@ -57,7 +57,7 @@ def test_a_file_says_what_it_is(run, name):
     values = {key: found[key] for key in ("epoch", "num_codes", "scores")}
     if name == "onnx":  # which knows texts only
         values = {key: json.loads(value) for key, value in values.items()}
-    assert found["run"] == "own" and values["epoch"] == 3 and values["num_codes"] == 0
+    assert found["run"] == "own" and values["epoch"] == 3 and values["num_codes"] == 32
     assert values["scores"]["scores"] == {"fid_test": 4.5}
     about_classifier = description_of(run / f"generator-classifier{suffix}")
     assert about_classifier["weights_sha256"] == DigitClassifier().sha256

@@ -9,7 +9,7 @@ import pytest
 import generate_digits
 from evaluation.classifier import DigitClassifier
 from helpers import one_line, roots
-from sampling.noise import sample_noise
+from sampling.noise import codes_of, sample_noise
 from sampling.sampler import Sampler
 from storage import images, runs
 from storage.weights import load_generator
@@ -162,6 +162,27 @@ def test_a_picture_a_digit_and_never_over_others(easy, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
 
 
+def test_a_code_draws_its_own_samples(small_run, tmp_path, capsys):
+    words = ["--code", 7, "--num_samples", 200, "--save_latents", "--output", tmp_path / "c.npz"]
+    assert draw(small_run, *words) == 0
+    assert draw(small_run, "--num_samples", 200, "--output", tmp_path / "all.npz") == 0
+    with np.load(tmp_path / "c.npz") as arrays:
+        assert (codes_of(arrays["noise"], 32) == 7).all()
+        own = codes_of(sample_noise(0, range(200), 200), 32) == 7
+        assert 0 < own.sum() < 30
+        np.testing.assert_array_equal(arrays["images"][own], read(tmp_path / "all.npz")[own])
+        assert len(np.unique(arrays["images"], axis=0)) == 200
+    assert draw(small_run, "--latents", tmp_path / "c.npz", "--output", tmp_path / "d.npz") == 0
+    np.testing.assert_array_equal(read(tmp_path / "c.npz"), read(tmp_path / "d.npz"))
+
+
+@pytest.mark.parametrize(("code", "reason"), [(32, "0 to 31"), (-1, "whole"), ("x", "whole")])
+def test_a_code_that_there_is_not_is_refused(small_run, tmp_path, capsys, code, reason):
+    assert draw(small_run, "--code", code, "--output", tmp_path / "a.png") == 2
+    assert reason in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.slow
 def test_an_inverted_grid_is_the_negative(small_run, tmp_path):
     for name, more in (("plain", []), ("paper", ["--invert"])):
@@ -174,8 +195,12 @@ def test_an_interpolation_is_an_endless_animation(small_run, tmp_path):
     for name in ("i.gif", "i.npz"):
         assert draw(small_run, "--interpolate", 3, "--output", tmp_path / name) == 0
     with np.load(tmp_path / "i.npz") as arrays:
-        assert arrays["images"].shape == (60, 28, 28) and arrays["noise"].shape == (60, 200)
-        np.testing.assert_allclose(arrays["noise"][::20], sample_noise(0, range(3), 200), rtol=1e-4)
+        assert arrays["images"].shape == (60, 28, 28) and arrays["latents"].shape == (60, 200)
+        codes, noise = np.split(arrays["latents"], [32], 1)
+        z = sample_noise(0, range(3), 200)
+        np.testing.assert_allclose(noise[::20], z[:, 32:], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(codes[::20], 6 * np.eye(32)[codes_of(z, 32)], atol=1e-5)
+        assert 4 < np.sort(codes[10])[-2] <= np.sort(codes[10])[-1] < 5  # half one, half another
     film = imageio.imread(tmp_path / "i.gif", index=None)  # frames that are alike are one
     assert film.shape[1:3] == (168, 168)
     assert imageio.immeta(tmp_path / "i.gif")["loop"] == 0
@@ -193,7 +218,8 @@ def test_the_noise_scale_shortens_the_noise(small_run, tmp_path, capsys):
     assert "less varied" in capsys.readouterr().out
     snapshot = runs.load_snapshot(small_run / "checkpoints" / "small", "latest")
     z = np.float32(0.5) * sample_noise(0, range(100), 200)
-    (expected,) = Sampler(load_generator(*snapshot)).decode(z)
+    sampler = Sampler(load_generator(*snapshot))
+    (expected,) = sampler.decode(sampler.latents(z))
     np.testing.assert_array_equal(read(tmp_path / "t.npz"), expected)
 
 
@@ -202,10 +228,10 @@ def test_the_noise_scale_shortens_the_noise_of_an_interpolation_once(small_run, 
     assert draw(small_run, *words) == 0
     snapshot = runs.load_snapshot(small_run / "checkpoints" / "small", "latest")
     with np.load(tmp_path / "i.npz") as arrays:
-        expected = Sampler(load_generator(*snapshot)).decode(arrays["noise"])
+        expected = Sampler(load_generator(*snapshot)).decode(arrays["latents"])
         np.testing.assert_array_equal(arrays["images"], np.concatenate([*expected]))
-        lengths = np.linalg.norm(arrays["noise"], axis=1)
-    assert 6 < lengths.min() < lengths.max() < 8.5  # near half the root of 200
+        lengths = np.linalg.norm(arrays["latents"][:, 32:], axis=1)
+    assert 5 < lengths.min() < lengths.max() < 8  # near half the root of 168
 
 
 @pytest.mark.slow

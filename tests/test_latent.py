@@ -5,7 +5,6 @@ import pytest
 
 from config import REPOSITORY
 from sampling import latent
-from sampling.noise import sample_noise
 from sampling.sampler import Sampler
 from storage import runs
 from storage.weights import load_generator
@@ -49,14 +48,15 @@ def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
     monkeypatch.setattr(latent, "CANDIDATES", 500)
     folder = REPOSITORY / "checkpoints" / "pretrained"
     generator = load_generator(*runs.load_snapshot(folder, "latest"))
-    (target,) = Sampler(generator).decode(sample_noise(5, [0], 200))
+    (target,) = Sampler(generator).sample(1, 5)
     errors = []
     for found in latent.project(generator, target[0], seed=0, steps=40):
         z, error = found
         errors.append(error)
     assert errors == sorted(errors, reverse=True)  # the best so far
     assert z.shape == (1, 200) and np.linalg.norm(z) == pytest.approx(200**0.5, rel=1e-5)
-    (image,) = Sampler(generator).decode(z)
+    sampler = Sampler(generator)
+    (image,) = sampler.decode(sampler.latents(z))
     measured = np.sqrt(np.mean((image.astype(float) - target) ** 2))
     assert abs(measured - errors[-1]) < 0.5  # rounding to grey levels
     assert measured < 0.3 * errors[0]

@@ -132,3 +132,41 @@ def test_dropout_is_a_function_of_its_key():
     assert set(np.unique(masks[0])) == {np.float32(0), np.float32(4 / 3)}
     assert np.mean(masks[0] == 0) == pytest.approx(0.25, abs=0.01)
     np.testing.assert_array_equal(layer(ones, training=False), ones)
+
+
+def test_a_code_is_uniform_for_normal_noise_and_a_function_of_it():
+    layer, noise = layers.DiscreteCode(8), tf.random.stateless_normal([40_000, 12], [0, 0])
+    found = layer(noise).numpy()
+    codes = found[:, :8].argmax(1)
+    np.testing.assert_array_equal(codes, noise.numpy()[:, :8].argmax(1))
+    expected = len(noise) / 8
+    chi_square = np.sum((np.bincount(codes, minlength=8) - expected) ** 2 / expected)
+    assert chi_square < 24.3  # what one in a thousand exceeds, of 7 degrees of freedom
+    np.testing.assert_array_equal(found, layer(noise))
+    np.testing.assert_array_equal(found[:, :8], 6 * np.eye(8)[codes])
+    np.testing.assert_array_equal(found[:, 8:], noise[:, 8:])
+
+
+def test_the_first_of_equal_numbers_chooses_the_code():
+    ((*code, rest),) = layers.DiscreteCode(3)(tf.constant([[0.5, 1.0, 1.0, 7.0]])).numpy()
+    assert (code, rest) == ([0, 6, 0], 7)
+
+
+def test_no_codes_leave_the_noise_as_it_is():
+    noise = tf.random.stateless_normal([5, 12], [0, 0])
+    assert (
+        layers.DiscreteCode(0)(noise) is noise
+        or (layers.DiscreteCode(0)(noise) == noise).numpy().all()
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_code_is_exact_whatever_the_precision_and_has_an_xla_kernel(dtype):
+    layer, noise = (
+        layers.DiscreteCode(8, dtype=dtype),
+        tf.random.stateless_normal([100, 12], [0, 0]),
+    )
+    found = tf.function(layer, jit_compile=True)(noise)
+    np.testing.assert_array_equal(
+        tf.cast(found, tf.float32)[:, :8], layers.DiscreteCode(8)(noise)[:, :8]
+    )

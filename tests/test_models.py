@@ -19,12 +19,22 @@ def test_the_generator_draws_28x28_in_range():
 def test_the_generator_has_the_promised_outline():
     generator = models.build_generator()
     shapes = [tuple(layer.output.shape[1:]) for layer in generator.layers]
-    assert shapes[:2] == [(12544,), (7, 7, 256)]
+    assert shapes[:3] == [(200,), (12544,), (7, 7, 256)]
     assert shapes[-1] == (28, 28, 1)
     transposed = [layer for layer in generator.layers if "Transpose" in type(layer).__name__]
     assert [layer.strides for layer in transposed].count((2, 2)) == 2
     for layer in transposed:  # else pixels get unequal shares: a checkerboard
         assert all(k % s == 0 for k, s in zip(layer.kernel_size, layer.strides))
+
+
+def test_a_generator_without_codes_is_the_plain_one_to_the_bit():
+    keras.utils.set_random_seed(0)
+    generator = models.build_generator(num_codes=0)
+    keras.utils.set_random_seed(0)
+    plain = keras.Sequential([keras.Input((200,)), *models.build_generator().layers[1:]])
+    z = tf.random.normal([5, 200])
+    np.testing.assert_array_equal(generator(z), plain(z))
+    assert np.abs(generator(z) - models.build_generator()(z)).max() > 0
 
 
 def test_the_discriminator_gives_probabilities():

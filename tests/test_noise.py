@@ -8,9 +8,11 @@ from sampling.noise import (
     DROPOUT,
     SAMPLING,
     TRAINING,
+    codes_of,
     normal_noise,
     random_key,
     sample_noise,
+    with_code,
 )
 
 
@@ -38,3 +40,15 @@ def test_the_noise_of_a_sample_does_not_depend_on_the_others():
     assert many.shape == (207, 6) and many.dtype == np.float32
     np.testing.assert_array_equal(some, many[[203, 7, 7, 100]])
     np.testing.assert_array_equal(many[:BLOCK], normal_noise(SAMPLING, 5, 0, [BLOCK, 6]))
+
+
+def test_noise_with_a_code_is_like_that_of_draws_with_it():
+    noise = sample_noise(0, range(20_000), 8)
+    chosen = with_code(noise, 2, 5)
+    assert (codes_of(chosen, 5) == 2).all()
+    np.testing.assert_array_equal(chosen[:, 5:], noise[:, 5:])
+    np.testing.assert_array_equal(np.sort(chosen[:, :5], 1), np.sort(noise[:, :5], 1))
+    drawn = noise[codes_of(noise, 5) == 2]
+    np.testing.assert_allclose(chosen.mean(0), drawn.mean(0), atol=0.06)
+    np.testing.assert_allclose(np.cov(chosen.T), np.cov(drawn.T), atol=0.08)
+    np.testing.assert_array_equal(with_code(drawn, 2, 5), drawn)

@@ -138,6 +138,12 @@ def test_what_an_old_run_did_not_record_had_its_default():
     ]
 
 
+def test_a_run_from_before_there_were_codes_has_none():
+    old = {name: value for name, value in FIXED.items() if name != "num_codes"}
+    assert runs.differences(old, FIXED) == ["num_codes (was 0, now 32)"]
+    assert runs.differences(old, FIXED | {"num_codes": 0}) == []
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"run": 3}', "{}"])
 def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)

@@ -6,7 +6,7 @@ import pytest
 
 import data
 from models import build_generator
-from sampling.noise import BLOCK, sample_noise
+from sampling.noise import BLOCK, codes_of, sample_noise
 from sampling.sampler import Sampler
 
 
@@ -14,7 +14,7 @@ from sampling.sampler import Sampler
 def generator():
     """A generator with weights large enough that no two of its images are alike."""
     keras.utils.set_random_seed(0)
-    generator = build_generator(6)
+    generator = build_generator(9, 3)
     generator.set_weights([30 * weight for weight in generator.get_weights()])
     return generator
 
@@ -41,10 +41,10 @@ def test_a_sample_does_not_depend_on_its_neighbours(sampler):
 
 
 def test_the_noise_of_a_sample_draws_it(sampler):
-    z = sample_noise(0, [203, 7, 100], 6)
-    decoded = np.concatenate([*sampler.decode(z)])
+    latents = sampler.latents(sampler.noise(0, [203, 7, 100]))
+    decoded = np.concatenate([*sampler.decode(latents)])
     np.testing.assert_array_equal(decoded, draw(sampler, 250, 0)[[203, 7, 100]])
-    assert [len(block) for block in sampler.decode(np.zeros((250, 6), np.float32))] == [
+    assert [len(block) for block in sampler.decode(np.zeros((250, 9), np.float32))] == [
         100,
         100,
         50,
@@ -52,18 +52,36 @@ def test_the_noise_of_a_sample_draws_it(sampler):
 
 
 def test_images_are_the_generators_in_pixels(sampler, generator):
-    z = sample_noise(0, range(BLOCK), 6)
+    z = sample_noise(0, range(BLOCK), 9)
     expected = data.to_pixels(generator(z, training=False)[..., 0]).astype(int)
     found = next(sampler.sample(BLOCK, 0)).astype(int)
     assert np.abs(found - expected).max() <= 1  # compiled, the last bit may differ
 
 
 def test_the_noise_scale_multiplies_the_noise(sampler, generator):
-    z = sample_noise(0, range(BLOCK), 6)
-    (expected,) = sampler.decode(np.float32(0.5) * z)
-    half = Sampler(generator, noise_scale=0.5)
-    for (found,) in (half.sample(BLOCK, 0), half.decode(z)):
-        np.testing.assert_array_equal(found, expected)
+    z = sample_noise(0, range(BLOCK), 9)
+    (expected,) = sampler.decode(sampler.latents(np.float32(0.5) * z))
+    (found,) = Sampler(generator, noise_scale=0.5).sample(BLOCK, 0)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_latents_are_what_the_generator_makes_of_noise(sampler):
+    z = sample_noise(0, range(50), 9)
+    latents = sampler.latents(z)
+    np.testing.assert_array_equal(latents[:, 3:], z[:, 3:])
+    assert (np.sort(latents[:, :3], 1) == [0, 0, 6]).all()
+    np.testing.assert_array_equal(latents[:, :3].argmax(1), codes_of(z, 3))
+
+
+def test_a_sampler_of_one_code_keeps_the_rest_of_the_noise(sampler, generator):
+    for code in range(3):
+        chosen = Sampler(generator, code=code)
+        z = chosen.noise(0, range(300))
+        assert (codes_of(z, 3) == code).all()
+        np.testing.assert_array_equal(z[:, 3:], sampler.noise(0, range(300))[:, 3:])
+        own = codes_of(sampler.noise(0, range(300)), 3) == code
+        assert 60 < own.sum() < 140
+        np.testing.assert_array_equal(draw(chosen, 300, 0)[own], draw(sampler, 300, 0)[own])
 
 
 def test_sampling_does_not_change_the_generator(sampler, generator):

@@ -58,17 +58,28 @@ def test_arrays_that_do_not_fit_are_refused_by_name_and_change_nothing(change, n
 @pytest.fixture(scope="module")
 def snapshot():
     """The arrays of a generator with a noise of three numbers."""
-    return arrays_of(build_generator(3))
+    return arrays_of(build_generator(3, 2)) | {"num_codes": np.array(2)}
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_a_generator_is_built_for_the_noise_of_its_snapshot(snapshot, kind):
-    arrays = {name: array.astype(kind) for name, array in snapshot.items()}
-    generator = load_generator(arrays, "a file")
-    assert generator.input_shape == (None, 3)
+    arrays = {name: array.astype(kind) for name, array in snapshot.items() if "/" in name}
+    generator = load_generator(arrays | {"num_codes": snapshot["num_codes"]}, "a file")
+    assert generator.input_shape == (None, 3) and generator.get_layer("code").num_codes == 2
     for name, variable in named_variables(generator).items():
         assert variable.dtype == "float32"
         np.testing.assert_array_equal(variable, arrays[name].astype(np.float32))
+
+
+def test_a_snapshot_from_before_there_were_codes_has_none(snapshot):
+    weights = {name: array for name, array in snapshot.items() if name != "num_codes"}
+    assert load_generator(weights, "a file").get_layer("code").num_codes == 0
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, 1.5, [2], "two"])
+def test_codes_that_cannot_be_are_refused(snapshot, wrong):
+    with pytest.raises(UserError, match=r"a file: .*codes"):
+        load_generator(snapshot | {"num_codes": np.array(wrong)}, "a file")
 
 
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):

@@ -73,8 +73,9 @@ class Checkpointer:
         owner = "generator_ema/"
         arrays = {name.removeprefix(owner): state[name] for name in state if name.startswith(owner)}
         check_finite(arrays, f"step {int(state['step']):,}")
-        epoch = np.array(int(state["step"]) / self.steps_per_epoch)
-        self.run.save_generator(arrays | {"epoch": epoch}, which)
+        arrays["epoch"] = np.array(int(state["step"]) / self.steps_per_epoch)
+        arrays["num_codes"] = np.array(self.run.settings.num_codes)
+        self.run.save_generator(arrays, which)
 
 
 def check_finite(arrays, where):

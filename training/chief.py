@@ -10,7 +10,7 @@ from tqdm import tqdm
 import data
 from evaluation.classifier import DigitClassifier
 from evaluation.scores import TrainingScore
-from sampling import acceptance
+from sampling import acceptance, codes
 from sampling.sampler import Sampler
 from training.checkpointer import Checkpointer
 from training.logger import GRID_SAMPLES, Logger, find_troubles
@@ -25,7 +25,7 @@ class Chief:
     """
 
     def __init__(self, run, gan, images, writer):
-        self.settings, self.writer = run.settings, writer
+        self.run, self.settings, self.writer = run, run.settings, writer
         self.checkpointer = Checkpointer(run, gan, len(images) // self.settings.batch_size)
         self.logger = Logger(run)
         self.sampler = Sampler(gan.generator_ema)
@@ -76,11 +76,20 @@ class Chief:
             jobs.append(functools.partial(self.checkpointer.save, state))
         self.writer.submit(*jobs)
 
-    def calibrate(self, run, images_digest):
-        """Calibrate which digits to accept when drawing, for a run that learned MNIST."""
+    def finish(self, history, images_digest):
+        """Write what shows or serves the finished run: a film, its codes, and a calibration.
+
+        The calibration, of which samples to accept, is for a run that learned MNIST.
+        """
+        self.logger.save_gif(history)
+        if self.settings.num_codes:
+            path = self.run.samples / "codes.png"
+            codes.save_picture(path, self.sampler, self.settings.seed)
         if images_digest == data.MNIST_DIGEST:
             classifier = self.scorer.classifier if self.scorer else DigitClassifier()
-            acceptance.load_or_calibrate(run.folder, "latest", self.sampler, classifier)
+            acceptance.load_or_calibrate(
+                self.run.folder, "latest", self.sampler.generator, classifier
+            )
 
     def save(self, progress):
         """Have the training state and the generator written."""

@@ -36,10 +36,10 @@ class DCGAN:
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
             keras.config.set_dtype_policy(POLICIES[settings.precision])
-            self.generator = build_generator(settings.noise_dim)
+            self.generator = build_generator(settings.noise_dim, settings.num_codes)
             self.discriminator = build_discriminator(settings.dropout)
             keras.config.set_dtype_policy("float32")
-            self.generator_ema = build_generator(settings.noise_dim)
+            self.generator_ema = build_generator(settings.noise_dim, settings.num_codes)
             self.generator_ema.set_weights(self.generator.get_weights())
             self.discriminator_logits = without_sigmoid(self.discriminator)
             self.generator_optimizer = self.build_adam(self.generator)
