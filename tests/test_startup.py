@@ -1,5 +1,6 @@
 """Loading TensorFlow: only once it is needed, and quietly."""
 
+import json
 import os
 import resource
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from cli import UserError
 from config import REPOSITORY
 from helpers import one_line, run_script
-from startup import hidden_messages
+from startup import hidden_messages, not_installed
 
 
 @pytest.mark.parametrize("script", ["train_dcgan.py", "generate_digits.py"])
@@ -26,6 +27,29 @@ def test_help_and_mistakes_answer_at_once(script):
     command = [sys.executable, "-X", "importtime", REPOSITORY / script, "--help"]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "numpy" in loaded.stderr and "tensorflow" not in loaded.stderr
+
+
+def test_packages_that_only_keras_would_use_are_left_out_and_can_be_loaded_later():
+    code = """
+import sys
+from startup import importing_tensorflow
+with importing_tensorflow():
+    import keras
+assert "tensorflow" in sys.modules and "matplotlib" not in sys.modules
+import matplotlib.figure
+"""
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120)
+
+
+def test_a_package_that_is_loaded_already_stays():
+    with not_installed("json", "colorsys"):
+        assert sys.modules["json"] is json
+        with pytest.raises(ImportError):
+            import colorsys
+    import colorsys
+
+    assert colorsys.rgb_to_hsv(0, 0, 0)
 
 
 def test_native_messages_are_hidden_unless_an_error_ends_the_block(capfd):
