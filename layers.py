@@ -59,9 +59,9 @@ class DiscreteCode(keras.layers.Layer):
     def call(self, inputs):
         if not self.num_codes:
             return inputs
-        codes = keras.ops.argmax(inputs[:, : self.num_codes], axis=1)
-        one_hot = keras.ops.one_hot(codes, self.num_codes, dtype=inputs.dtype)
-        return keras.ops.concatenate([self.scale * one_hot, inputs[:, self.num_codes :]], axis=1)
+        codes = tf.argmax(inputs[:, : self.num_codes], 1)
+        one_hot = tf.one_hot(codes, self.num_codes, self.scale, dtype=inputs.dtype)
+        return tf.concat([one_hot, inputs[:, self.num_codes :]], 1)
 
 
 class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):

@@ -76,6 +76,7 @@ def ours(batch_size, precision="float32", compile="auto", tf32=True):
     with importing_tensorflow(use_gpu=True):
         import tensorflow as tf
 
+        from sampling.sampler import Sampler
         from training import strategies
         from training.gan import DCGAN
 
@@ -84,11 +85,14 @@ def ours(batch_size, precision="float32", compile="auto", tf32=True):
         strategy = strategies.connect(settings)
         pixels = data.load_images(settings.data)
         gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))
-    order = data.epoch_order(len(pixels), batch_size, seed=0, epoch=0)
+    sampler = Sampler(gan.generator_ema)
 
     def run(steps):
+        epoch = gan.steps_done // (len(pixels) // batch_size)
+        order = data.epoch_order(len(pixels), batch_size, settings.seed, epoch)
         gan.train_steps(order, np.array(steps, np.int32)).numpy()
 
+    run.draw = lambda num: np.concatenate([*sampler.sample(num, settings.seed)])
     run.flops = lambda: count_flops(
         gan.replica_step.get_concrete_function(
             tf.TensorSpec([batch_size, 28, 28], tf.uint8),

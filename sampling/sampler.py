@@ -18,7 +18,7 @@ class Sampler:
     def __init__(self, generator, noise_scale=1.0, code=None):
         self.generator, self.noise_scale, self.code = generator, noise_scale, code
         self.to_latents = generator.get_layer("code")
-        self.to_images = keras.Model(self.to_latents.output, generator.outputs)
+        self.to_images = keras.Model(self.to_latents.output, generator.outputs[0])
         self.noise_dim, self.num_codes = generator.input_shape[1], self.to_latents.num_codes
 
     def sample(self, num_samples, seed):

@@ -47,6 +47,14 @@ def noise(batch_size, dim=200):
     return np.random.default_rng(1).standard_normal((batch_size, dim), np.float32)
 
 
+def near_ties(dim):
+    """Noise (32, dim) whose first two numbers, the largest, are equal or differ in the last bit."""
+    z = np.minimum(noise(32, dim), 1)
+    z[:, :2] = 2
+    z[1::3, 0] = z[2::3, 1] = np.nextafter(np.float32(2), np.float32(3))
+    return z
+
+
 def make_run(folder):
     """A run that has a generator, epoch 3, and nothing else; its folder and that generator."""
     generator = shake(models.build_generator())

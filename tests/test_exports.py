@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+import layers
 from cli import UserError
-from exporting import FORMATS
+from exporting import FORMATS, near_ties
 from storage import exports
 
 # .keras files are of our layers alone: test_keras_export.py.
@@ -31,6 +32,18 @@ def test_the_other_runtime_computes_the_same_at_any_batch_size(network, tmp_path
         outputs = call({"numbers": inputs})["outputs"]
         assert outputs.dtype == np.float32
         np.testing.assert_allclose(outputs, network(inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ANY_NETWORK)
+def test_a_code_is_the_same_on_both_sides_of_a_tie(tmp_path, name):
+    network = keras.Sequential([keras.Input((20,)), layers.DiscreteCode(8), layers.Dense(5)])
+    path = tmp_path / f"a{exports.FORMATS[name].suffix}"
+    exports.export(network, "noise", "outputs", name, path)
+    z = near_ties(20)
+    outputs = exports.FORMATS[name].load(path)({"noise": z})["outputs"]
+    np.testing.assert_allclose(outputs, network(z), atol=1e-5)
+    codes = layers.DiscreteCode(8)(z).numpy()[:, :8].argmax(1)
+    assert codes.tolist() == [0 if i % 3 < 2 else 1 for i in range(32)]
 
 
 @pytest.mark.parametrize("name", ANY_NETWORK)
