@@ -1,15 +1,8 @@
 """The page of demo/, in a real browser."""
 
-import functools
-import http.server
 import json
 import re
-import shutil
 import statistics
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,23 +11,11 @@ from keras import layers
 
 import models
 from config import CLASSIFIER, REPOSITORY
+from pages import build_site, opened_browser, served, wait_until
 from storage import exports
 from storage.weights import assign_all, named_variables
 
 pytestmark = pytest.mark.slow
-
-NEEDED = ("chromium", "chromedriver", "npm", "make")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 
 OUTLINE = """
 const focused = document.activeElement;
@@ -63,13 +44,8 @@ def build_copyist():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder that `make site` builds, with a generator that needs no training."""
-    missing = [program for program in NEEDED if not shutil.which(program)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("site")
-    build = ["make", "--old-file", ".venv/ready-dev", "site", f"SITE={folder}"]
-    build += [f"BIN={Path(sys.executable).parent}", "ARGS=--run pretrained"]
-    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True, timeout=300)
+    build_site(folder)
     exports.export(build_copyist(), "noise", "digits", "onnx", folder / "generator.onnx")
     classifier = models.build_classifier()
     assign_all(named_variables(classifier), dict(np.load(CLASSIFIER)), CLASSIFIER)
@@ -78,33 +54,17 @@ def site(tmp_path_factory):
     return folder
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(site):
     """Where the page is served."""
-    handler = functools.partial(Quiet, directory=site)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser(site, tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with opened_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -112,13 +72,6 @@ def page(browser, address):
     """The page, which has drawn its first digit."""
     browser.get("about:blank")
     return Page(browser, address)
-
-
-def wait_until(browser, condition):
-    """Wait until a condition holds; fails after 30 seconds."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: condition())
 
 
 class Page:

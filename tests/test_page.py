@@ -1,16 +1,10 @@
 """The folder that `make site` builds, served by a plain file server under a path of its host."""
 
 import base64
-import functools
-import http.server
 import io
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -18,61 +12,30 @@ import numpy as np
 import pytest
 
 from config import REPOSITORY
+from pages import build_site, opened_browser, served, wait_until
 
 pytestmark = pytest.mark.slow
-NEEDED = ("chromium", "chromedriver", "npm", "make")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 INK = "return [...canvas.getContext('2d').getImageData(0, 0, 28, 28).data]"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     """A folder that is served, and in which the page is in some/where."""
-    missing = [program for program in NEEDED if not shutil.which(program)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("host")
-    build = ["make", "--old-file", ".venv/ready-dev", "site", f"SITE={folder}/some/where"]
-    build += [f"BIN={Path(sys.executable).parent}", "ARGS=--run pretrained"]
-    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True, timeout=300)
+    build_site(folder / "some" / "where")
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(host):
-    handler = functools.partial(Quiet, directory=host)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/some/where/"
-        server.shutdown()
+    with served(host) as address:
+        yield f"{address}some/where/"
 
 
 @pytest.fixture(scope="module")
 def browser(host, tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with opened_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -80,14 +43,8 @@ def page(browser, address):
     """The browser, in which the page has drawn its first digit."""
     browser.get("about:blank")
     browser.get(address)
-    wait(browser, lambda: entries(browser))
+    wait_until(browser, lambda: entries(browser))
     return browser
-
-
-def wait(browser, condition):
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: condition())
 
 
 def entries(browser):
@@ -99,7 +56,7 @@ def do(browser, action, *arguments):
     """Do what changes the page's address, and wait until it has."""
     before = browser.current_url
     action(*arguments)
-    wait(browser, lambda: browser.current_url != before)
+    wait_until(browser, lambda: browser.current_url != before)
 
 
 def new_digit(browser):
@@ -131,7 +88,7 @@ def test_the_strip_keeps_the_last_digits(page):
     for _ in range(13):
         new_digit(page)
         shown.insert(0, page.current_url)
-    wait(page, lambda: entries(page)[0].get_attribute("href") == shown[0])
+    wait_until(page, lambda: entries(page)[0].get_attribute("href") == shown[0])
     assert [entry.get_attribute("href") for entry in entries(page)] == shown[:12]
     pictures = page.find_elements("css selector", "#strip img")
     assert len({picture.get_attribute("src") for picture in pictures}) == 12
@@ -144,7 +101,7 @@ def test_a_digit_of_the_strip_is_reopened_in_its_place(page):
     first, ink = page.current_url, page.execute_script(INK)
     new_digit(page)
     do(page, entries(page)[1].click)
-    wait(page, lambda: page.execute_script(INK) == ink)
+    wait_until(page, lambda: page.execute_script(INK) == ink)
     assert page.current_url == first and len(entries(page)) == 2
     assert entries(page)[1].get_attribute("aria-current") == "true"
 
@@ -153,7 +110,7 @@ def test_a_bent_digit_keeps_its_place_in_the_strip(page):
     new_digit(page)
     before = page.find_element("css selector", "#strip img").get_attribute("src")
     do(page, page.find_element("css selector", "[type=range]").send_keys, "\ue010")  # End
-    wait(page, lambda: entries(page)[0].get_attribute("href") == page.current_url)
+    wait_until(page, lambda: entries(page)[0].get_attribute("href") == page.current_url)
     assert len(entries(page)) == 2
     assert page.find_element("css selector", "#strip img").get_attribute("src") != before
 
