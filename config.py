@@ -80,6 +80,12 @@ class TrainSettings(Settings):
         not_negative,
         fixed_on_resume=True,
     )
+    early_penalty: float = option(
+        0.3,
+        "share of that weight in the first 18 epochs",
+        not_negative,
+        fixed_on_resume=True,
+    )
     ema_decay: float = option(
         0.999,
         "decay of the EMA of the generator's weights, per step",

@@ -40,6 +40,7 @@ from storage.locks import Lock
 
 STATES_KEPT = 3
 SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
+FORMERLY = {"num_codes": 0, "early_penalty": 1.0}  # of runs from before these could be set
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 
@@ -204,10 +205,10 @@ class Run:
 def differences(before, now):
     """How two dictionaries of settings differ, in words.
 
-    A setting that a run began without, because it is newer, had its default; it had no codes.
+    A setting that a run began without, because it is newer, was what FORMERLY says or its default.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
-    before, now = defaults | {"num_codes": 0} | before, defaults | now
+    before, now = defaults | FORMERLY | before, defaults | now
     return [
         f"{name} (was {before.get(name)!r}, now {now[name]!r})"
         if name in now

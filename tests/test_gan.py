@@ -68,7 +68,7 @@ def first_moments(gan, player):
 @pytest.fixture(scope="module")
 def first_run(mnist):
     """A DCGAN of batches of 64 MNIST images, its first state, and what 20 steps of it gave."""
-    settings = TrainSettings(batch_size=64, learning_rate=1e-5)
+    settings = TrainSettings(batch_size=64, learning_rate=1e-5, num_codes=0, early_penalty=1.0)
     gan = DCGAN(settings, mnist["x_train"])
     first_state = gan.state()
     order = data.epoch_order(len(mnist["x_train"]), 64, seed=0, epoch=0)
@@ -174,6 +174,18 @@ def test_the_penalty_comes_every_so_many_steps(digits):
         pairs = zip(*(values(gan.discriminator) for gan in gans.values()))
         same.append(all(np.allclose(a, b, atol=1e-6) for a, b in pairs))
     assert same == [False] + [True] * 15 + [False]
+
+
+def test_the_penalty_is_smaller_in_the_first_epochs(gan):
+    real = tf.random.stateless_uniform([8, 28, 28, 1], [0, 0], -1, 1)
+    none = [tf.zeros_like(weight) for weight in gan.discriminator.trainable_variables]
+    before, after = (
+        gan.add_penalty_gradients(none, real, tf.constant(step, tf.int64))
+        for step in (18 * 5 - 1, 18 * 5)  # of five steps an epoch
+    )
+    assert max(np.abs(each).max() for each in after) > 1e-3
+    for small, full in zip(before, after):
+        np.testing.assert_allclose(small, 0.3 * full, rtol=1e-3, atol=1e-6)
 
 
 class Mixing(keras.layers.Layer):

@@ -139,9 +139,12 @@ def test_what_an_old_run_did_not_record_had_its_default():
 
 
 def test_a_run_from_before_there_were_codes_has_none():
-    old = {name: value for name, value in FIXED.items() if name != "num_codes"}
-    assert runs.differences(old, FIXED) == ["num_codes (was 0, now 32)"]
-    assert runs.differences(old, FIXED | {"num_codes": 0}) == []
+    old = {name: value for name, value in FIXED.items() if name not in runs.FORMERLY}
+    assert runs.differences(old, FIXED) == [
+        "early_penalty (was 1.0, now 0.3)",
+        "num_codes (was 0, now 32)",
+    ]
+    assert runs.differences(old, FIXED | {"num_codes": 0, "early_penalty": 1.0}) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"run": 3}', "{}"])

@@ -19,6 +19,7 @@ from training.progress import METRICS
 from training.strategies import rows_of_replica
 
 R1_INTERVAL = 16  # steps between two penalties, whose weight is multiplied by it (Karras 2020)
+EARLY_EPOCHS = 18  # in which the penalty has a share of its weight
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
@@ -47,6 +48,7 @@ class DCGAN:
         with tf.device("CPU:0"):  # batches are gathered, and noise keys computed, on the host
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
+        self.early_steps = EARLY_EPOCHS * (len(images) // settings.batch_size)
         self.check_discriminator()
         self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
 
@@ -110,7 +112,7 @@ class DCGAN:
         if self.settings.gradient_penalty:
             d_gradients = tf.cond(
                 step % R1_INTERVAL == 0,
-                lambda: self.add_penalty_gradients(d_gradients, real),
+                lambda: self.add_penalty_gradients(d_gradients, real, step),
                 lambda: d_gradients,
             )
         self.generator_optimizer.apply(g_gradients)
@@ -118,9 +120,15 @@ class DCGAN:
         outputs = (tf.reduce_mean(tf.sigmoid(each)) for each in (real_logits, fake_logits))
         return tf.stack([generator_loss(fake_logits), d_loss, *outputs])
 
-    def add_penalty_gradients(self, gradients, real):
-        """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1)."""
-        weight = self.settings.gradient_penalty * R1_INTERVAL / self.strategy.num_replicas_in_sync
+    def add_penalty_gradients(self, gradients, real, step):
+        """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1).
+
+        It is small at first, when the generator has most to learn from a sharp discriminator, and
+        grows before that one can learn its images by heart.
+        """
+        share = tf.where(step < self.early_steps, self.settings.early_penalty, 1.0)
+        weight = self.settings.gradient_penalty * share
+        weight *= R1_INTERVAL / self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             penalty = weight * r1_penalty(self.discriminator_logits, real)
         more = tape.gradient(penalty, self.discriminator.trainable_variables)
