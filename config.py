@@ -82,7 +82,7 @@ class TrainSettings(Settings):
     )
     early_penalty: float = option(
         0.3,
-        "share of that weight in the first 18 epochs",
+        "factor on --gradient_penalty during the first 18 epochs of MNIST",
         not_negative,
         fixed_on_resume=True,
     )
@@ -140,8 +140,8 @@ class TrainSettings(Settings):
         super().__post_init__()
         if self.num_codes > self.noise_dim:
             raise UserError(
-                f"--num_codes {self.num_codes} is more than --noise_dim {self.noise_dim}, of which "
-                "the codes are a part; give fewer codes or more noise"
+                f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "
+                "uses one number of the noise; give fewer codes or more noise"
             )
 
     def fixed_on_resume(self):
@@ -162,7 +162,7 @@ class GenerateSettings(Settings):
     run: str = option("", "run to draw with (default: your latest)", optional_run_name)
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
     digit: str = option("", "draw this digit only, 0 to 9", optional_digit)
-    code: str = option("", "draw from this discrete code only, 0 to 31", optional_code)
+    code: str = option("", "draw from this discrete code only, a number from 0", optional_code)
     text: tuple = option((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
     balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
     min_confidence: float = option(

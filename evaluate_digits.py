@@ -206,15 +206,23 @@ def write_pictures(start, drawn, training, densities, found, baseline):
 
 
 def describe_codes(image_set, predictions):
-    """Which digit each discrete code draws, for the JSON; write a picture of the codes."""
+    """The most common digit of each discrete code and its share; also write their picture."""
     from sampling import codes
 
     sampler, seed = image_set.sampler, image_set.source["seed"]
     codes.save_picture(f"{image_set.pictures}codes.png", sampler, seed)
     counts = codes.count_digits(sampler, seed, predictions.probabilities.argmax(1))
     purity = codes.mean_purity(counts)
-    print(f"Codes: {sampler.num_codes}; {purity:.1%} of a code's samples are the same digit")
-    return {"mean_purity": purity, "digits": counts.tolist()}
+    print(
+        f"Codes: {sampler.num_codes}; on average {purity:.1%} of a code's samples are its most "
+        "common digit"
+    )
+    shares = counts.max(1) / np.maximum(1, counts.sum(1))
+    return {
+        "mean_purity": purity,
+        "digits": counts.argmax(1).tolist(),
+        "shares": shares.round(4).tolist(),
+    }
 
 
 def make_table(columns):

@@ -58,7 +58,8 @@ def generate(settings):
         if settings.interpolate or settings.interpolation_grid:
             samples = interpolate(settings, sampler, samples)
         elif settings.save_latents:
-            samples.arrays["noise"] = lambda: noise_of(settings, sampler, samples)
+            index = samples.arrays["index"]
+            samples.arrays["noise"] = lambda: sampler.noise(settings.seed, index)
     for path in formats.write(output, samples, settings.scale, settings.invert):
         print(f"Wrote {path}")
 
@@ -131,12 +132,12 @@ def interpolate(settings, sampler, samples):
 
     for _ in samples.blocks:  # until all are drawn, their index is not known
         pass
-    # Between two digits of different codes lie mixtures of the codes, which no noise stands for.
-    anchors = sampler.latents(noise_of(settings, sampler, samples))
+    # Latents, not noise: no noise has a mixture of two codes.
+    anchors = sampler.latents(sampler.noise(settings.seed, samples.arrays["index"]))
+    path, columns = latent.grid, formats.GRID_SIDE
     if settings.interpolate:
-        columns, latents = formats.FRAMES, latent.closed_path(anchors, formats.FRAMES)
-    else:
-        columns, latents = formats.GRID_SIDE, latent.grid(anchors, formats.GRID_SIDE)
+        path, columns = latent.closed_path, formats.FRAMES
+    latents = latent.code_and_rest(path, anchors, sampler.num_codes, columns)
     return formats.Samples(sampler.decode(latents), len(latents), columns, {"latents": latents})
 
 
@@ -151,11 +152,6 @@ def draw_latents(settings, sampler, saved):
     latents = sampler.latents(array) if name == "noise" else array
     blocks = with_progress(sampler.decode(latents), len(latents))
     return formats.Samples(blocks, len(latents), arrays=saved)
-
-
-def noise_of(settings, sampler, samples):
-    """The noise of samples that have been drawn, float32 (N, noise_dim)."""
-    return sampler.noise(settings.seed, samples.arrays["index"])
 
 
 def project(settings, sampler, target):
@@ -189,14 +185,14 @@ def with_progress(blocks, num):
 
 def check_combination(settings):
     """Raise UserError for flags that do not go together."""
-    for group in (("digit", "text", "balanced"), MODES):
+    for group in (("digit", "text", "balanced", "code"), MODES):
         given = [f"--{name}" for name in group if getattr(settings, name)]
         if len(given) > 1:
             raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
     chosen = settings.digit or settings.balanced or settings.code
     if settings.project and (chosen or settings.noise_scale < 1):
         raise UserError("--project looks for one picture; leave --digit and the like out")
-    if settings.latents and (chosen or settings.save_latents):
+    if settings.latents and (chosen or settings.save_latents or settings.noise_scale < 1):
         raise UserError("--latents draws what is in the file; leave --digit and the like out")
     if settings.save_latents and not settings.output.endswith(".npz"):
         raise UserError("--save_latents needs an --output that ends in .npz")
@@ -278,10 +274,10 @@ def load_latents(path):
 
     Raises UserError when it holds neither.
     """
-    arrays = readers.read_npz(path)
-    name = "latents" if "latents" in arrays else "noise"
-    if name not in arrays:
-        raise UserError(f"--latents {path}: holds no `noise`; --save_latents writes such a file")
+    try:
+        name, arrays = "latents", readers.read_npz(path, "latents")
+    except UserError:
+        name, arrays = "noise", readers.read_npz(path, "noise")
     array = arrays[name]
     if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")

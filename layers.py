@@ -42,19 +42,22 @@ class Dense(LearningRateMultiplier, keras.layers.Dense):
 
 
 class DiscreteCode(keras.layers.Layer):
-    """Turns the first `num_codes` of normal numbers (batch, dim) into a one-hot code.
+    """Replaces the first `num_codes` numbers of normal noise (batch, dim) by a one-hot code.
 
-    The largest of them says which code it is, and that code's entry becomes `scale`, the others 0.
-    The rest stays as it is; without codes all of it does. The digits are disconnected, normal
-    noise is one connected cloud, and a continuous generator must map some of it to what lies
-    between two digits (Khayatkhoei et al. 2018; Tanielian et al. 2020). With a code in its input,
-    it does not have to be continuous: the first dense layer learns a template for each code. The
-    code is uniform, because any of the numbers is as likely to be the largest.
+    The code is `scale` at the position of the largest of them and 0 elsewhere; the other numbers
+    pass unchanged. A continuous generator maps connected noise to connected images, so that some
+    of its samples must lie between two digits (Khayatkhoei et al. 2018; Tanielian et al. 2020). A
+    code lets it jump: the dense layer that follows learns a template for each code. All codes are
+    equally likely. Raises ValueError when there are more codes than numbers.
     """
 
     def __init__(self, num_codes, scale=6.0, **kwargs):
         super().__init__(**kwargs)
         self.num_codes, self.scale = num_codes, scale
+
+    def build(self, input_shape):
+        if self.num_codes > input_shape[1]:
+            raise ValueError(f"{self.num_codes} codes need more than {input_shape[1]} numbers")
 
     def call(self, inputs):
         if not self.num_codes:

@@ -24,7 +24,7 @@ for line in sys.stdin.buffer:
 sys.stderr.buffer.write(b"".join(held))
 """
 
-# What TensorFlow and Keras load where it is installed, for parts of them that nothing here uses;
+# Optional packages that TensorFlow and Keras import when installed, for features not used here;
 # matplotlib alone is a fifth of the time of `generate_digits.py`.
 UNUSED = ("jax", "matplotlib", "sklearn")
 
@@ -59,7 +59,7 @@ def load_keras():
     own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
     try:
-        with not_installed(*UNUSED):
+        with hidden_packages(*UNUSED):
             import keras
             import tensorflow  # noqa: F401
     except Exception as error:  # its libraries fail in many ways where their versions differ
@@ -83,15 +83,15 @@ def load_keras():
 
 
 @contextlib.contextmanager
-def not_installed(*packages):
-    """Let imports of these packages fail meanwhile, unless they are loaded already."""
+def hidden_packages(*packages):
+    """Make imports of these packages fail inside the block, unless already loaded."""
     hidden = dict.fromkeys(name for name in packages if name not in sys.modules)
     sys.modules |= hidden  # for import, a module that is None is not there
     try:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager

@@ -63,20 +63,16 @@ def main():
     def build_generator(noise_dim=200, num_codes=32):
         *hidden, last = trial.generator
         options = {"use_bias": False, "stddev": trial.stddev}
-        network = keras.Sequential([keras.Input((noise_dim,))])
-        network.add(DiscreteCode(num_codes, trial.code_scale, name="code"))
-        network.add(Dense(7 * 7 * 256, name="dense", **options))
-        network.add(Reshape((7, 7, 256)))
+        layers = [keras.Input((noise_dim,)), DiscreteCode(num_codes, trial.code_scale, name="code")]
+        layers += [Dense(7 * 7 * 256, name="dense", **options), Reshape((7, 7, 256))]
         for number, shape in enumerate(hidden):
-            network.add(BatchNormalization(name=f"normalisation_{number}"))
-            network.add(ReLU())
-            network.add(Conv2DTranspose(*shape, name=f"up_{number}", **options))
-        network.add(BatchNormalization(name="last_normalisation"))
-        network.add(ReLU())
+            layers += [BatchNormalization(name=f"normalisation_{number}"), ReLU()]
+            layers.append(Conv2DTranspose(*shape, name=f"up_{number}", **options))
+        layers += [BatchNormalization(name="last_normalisation"), ReLU()]
         options = {"stddev": trial.last_stddev, "dtype": "float32", "bias_lr_multiplier": 1}
         options["lr_multiplier"] = trial.last_lr_multiplier
-        network.add(Conv2DTranspose(*last, activation="tanh", name="last", **options))
-        return network
+        layers.append(Conv2DTranspose(*last, activation="tanh", name="last", **options))
+        return keras.Sequential(layers)
 
     def build_discriminator(dropout=0.1):
         options = {"lr_multiplier": trial.lr_multiplier}

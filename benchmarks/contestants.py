@@ -3,6 +3,7 @@
 A contestant is a callable that takes a number of steps and returns when they are done.
 """
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -87,9 +88,12 @@ def ours(batch_size, precision="float32", compile="auto", tf32=True):
         gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))
     sampler = Sampler(gan.generator_ema)
 
+    @functools.cache
+    def order_of(epoch):
+        return data.epoch_order(len(pixels), batch_size, settings.seed, epoch)
+
     def run(steps):
-        epoch = gan.steps_done // (len(pixels) // batch_size)
-        order = data.epoch_order(len(pixels), batch_size, settings.seed, epoch)
+        order = order_of(gan.steps_done // (len(pixels) // batch_size))
         gan.train_steps(order, np.array(steps, np.int32)).numpy()
 
     run.draw = lambda num: np.concatenate([*sampler.sample(num, settings.seed)])

@@ -44,12 +44,13 @@ function noise(purpose, seed) {
   return Array.from({ length: generator.inputMetadata[0].shape[1] }, normal);
 }
 
-/** Noise moved along the sliders' directions. Its length stays: training knew no other. So does
- * its first half, of which the largest number may choose a discrete code: to bend is not to jump. */
+/** Noise moved along the sliders' directions and rescaled to its old length, the only length seen
+ * in training. The first quarter is not moved: its largest number may choose a discrete code, and
+ * the digit would jump. */
 function bend(z, positions) {
   const directions = positions.map((_, i) => noise(i + 1, 0));
   const moved = z.map((value, i) =>
-    2 * i < z.length
+    4 * i < z.length
       ? value
       : positions.reduce((sum, position, k) => sum + position * directions[k][i], value),
   );

@@ -5,17 +5,18 @@ import numpy as np
 from sampling.noise import BLOCK, codes_of, with_code
 from storage import files, images
 
-ROWS, COLUMNS = 100, 20  # codes at most, and samples of each, in the picture
+TITLE = "a row per code, the same remaining noise along a column"
+ROWS, COLUMNS = 100, 20  # of the picture: codes shown at most, and samples of each
 
 
 def save_picture(path, sampler, seed):
-    """Write a PNG with a row for each code and, along a column, the same remaining noise."""
+    """Write a PNG: a row per code; the samples of a column share the rest of their noise."""
     z = sampler.noise(seed, range(COLUMNS))
     shown = range(min(sampler.num_codes, ROWS))
     z = np.concatenate([with_code(z, code, sampler.num_codes) for code in shown])
     grid = images.make_grid(np.concatenate([*sampler.decode(sampler.latents(z))]), COLUMNS)
     with files.replacing(path) as file:
-        images.save_png(file, images.add_title(grid, "a row for each code, the same other noise"))
+        images.save_png(file, images.add_title(grid, TITLE))
 
 
 def count_digits(sampler, seed, labels):

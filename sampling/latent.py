@@ -28,6 +28,15 @@ def slerp(a, b, t):
     return way / np.sin(angle) * ((1 - t) * lengths[0] + t * lengths[1])
 
 
+def code_and_rest(path, latents, num_codes, *arguments):
+    """A path through latents (N, dim) whose code and whose other numbers each keep their length.
+
+    `path` is `closed_path` or `grid`, applied to both.
+    """
+    parts = [part for part in np.split(latents, [num_codes], axis=1) if part.size]
+    return np.concatenate([path(part, *arguments) for part in parts], axis=1)
+
+
 def closed_path(anchors, frames):
     """A smooth closed path through noise (N, dim), N at least 2: float32 (N frames, dim).
 

@@ -39,10 +39,10 @@ def codes_of(z, num_codes):
 
 
 def with_code(z, code, num_codes):
-    """Noise (N, dim) in which the largest of the first `num_codes` numbers changes places.
+    """Noise (N, dim) that has this code: its largest number so far is swapped into that position.
 
-    It goes where `code` wants it; as the numbers are independent and alike, the result is normal
-    noise as one finds it among draws with this code.
+    The result is distributed like draws that have the code anyway, because the first `num_codes`
+    numbers are independent and identically distributed.
     """
     rows, largest, z = np.arange(len(z)), codes_of(z, num_codes), z.copy()
     z[rows, largest], z[rows, code] = z[rows, code], z[rows, largest]

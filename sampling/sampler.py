@@ -1,6 +1,5 @@
 """Images from noise: sample i of a seed is the same image whatever the batch size."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -9,17 +8,17 @@ from sampling.noise import BLOCK, sample_noise, with_code
 
 
 class Sampler:
-    """Draws with a generator; all noise is multiplied by `noise_scale`.
+    """Draws with a generator.
 
-    Given a `code`, every sample has that one and keeps the rest of its noise. Images are always
-    computed in batches of BLOCK, so that the bits of one do not depend on how many are asked for.
+    The noise of `sample` and `noise` is multiplied by `noise_scale` and, given a `code`, has that
+    one. Images are always computed in batches of BLOCK, so that the bits of one do not depend on
+    how many are requested.
     """
 
     def __init__(self, generator, noise_scale=1.0, code=None):
         self.generator, self.noise_scale, self.code = generator, noise_scale, code
-        self.to_latents = generator.get_layer("code")
-        self.to_images = keras.Model(self.to_latents.output, generator.outputs[0])
-        self.noise_dim, self.num_codes = generator.input_shape[1], self.to_latents.num_codes
+        self.noise_dim = generator.input_shape[1]
+        self.num_codes = generator.get_layer("code").num_codes
 
     def sample(self, num_samples, seed):
         """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""
@@ -34,7 +33,7 @@ class Sampler:
 
     def latents(self, z):
         """Noise (N, noise_dim) with the code in place of its first numbers, float32 (N, dim)."""
-        return self.to_latents(z).numpy()
+        return self.generator.get_layer("code")(z).numpy()
 
     def decode(self, latents):
         """Yield the images of latents (N, dim), uint8 (at most BLOCK, 28, 28) a time."""
@@ -46,4 +45,7 @@ class Sampler:
     @tf.function
     def decode_block(self, latents):
         """Images of latents (BLOCK, dim), float32 (BLOCK, 28, 28) in [-1, 1]."""
-        return self.to_images(latents, training=False)[..., 0]
+        x = latents
+        for layer in self.generator.layers[1:]:  # the first one makes the latents
+            x = layer(x, training=False)
+        return x[..., 0]

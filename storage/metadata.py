@@ -10,11 +10,11 @@ MEMBER = "digitgen.json"  # its name in an archive and in a folder
 LICENCE = "MIT; trained on MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0"
 
 
-def describe_generator(folder, which, snapshot, input_shape, num_codes=0):
+def describe_generator(folder, which, snapshot, input_shape, num_codes):
     """What a run's generator, `latest` or `best`, says about itself: a dictionary for JSON.
 
     `snapshot` is the text of storage.runs.load_snapshot; None in the shape is a free batch. The
-    largest of the first `num_codes` numbers of the noise chooses one of as many codes.
+    position of the largest of the first `num_codes` numbers of the noise is the code.
     """
     batch, noise_dim = input_shape[0] or "batch", input_shape[1]
     return {

@@ -40,7 +40,7 @@ from storage.locks import Lock
 
 STATES_KEPT = 3
 SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
-FORMERLY = {"num_codes": 0, "early_penalty": 1.0}  # of runs from before these could be set
+FORMERLY = {"num_codes": 0, "early_penalty": 1.0}  # what runs used before these settings existed
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 
@@ -205,7 +205,7 @@ class Run:
 def differences(before, now):
     """How two dictionaries of settings differ, in words.
 
-    A setting that a run began without, because it is newer, was what FORMERLY says or its default.
+    A setting missing from an old run had its FORMERLY value or, failing that, its default.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
     before, now = defaults | FORMERLY | before, defaults | now
@@ -286,9 +286,9 @@ def load_snapshot(folder, which):
 
 
 def read_num_codes(arrays, source):
-    """The number of a snapshot's codes; one that does not say is older than they are, and has none.
+    """How many codes a snapshot's generator has; 0 if it does not say, as before codes existed.
 
-    Raises UserError when it cannot be that.
+    Raises UserError if the value is not a whole number from 0.
     """
     num_codes = arrays.get("num_codes", np.array(0))
     if num_codes.shape or num_codes.dtype.kind not in "iu" or num_codes < 0:

@@ -30,7 +30,8 @@ def test_a_state_and_its_generator_are_written(run):
     Checkpointer(run, None, steps_per_epoch=10).save(STATE)
     assert is_whole(run.folder / "state-000000015.npz")
     snapshot = read_npz(run.folder / "generator.npz")
-    assert snapshot.keys() == {"dense/kernel", "epoch"} and snapshot["epoch"] == 1.5
+    assert snapshot.keys() == {"dense/kernel", "epoch", "num_codes"}
+    assert (snapshot["epoch"], snapshot["num_codes"]) == (1.5, 32)
 
 
 class OneLayer:

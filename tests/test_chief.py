@@ -10,6 +10,7 @@ import generate_digits
 from config import TrainSettings
 from evaluation.scores import TrainingScore
 from helpers import one_line, read_history, roots, state_paths, steps_saved, train
+from layers import DiscreteCode
 from readers import read_npz
 from storage import images, runs
 from training.chief import Chief
@@ -23,8 +24,9 @@ class TinyGAN:
     """In place of a DCGAN: a generator of one layer, and a state."""
 
     def __init__(self):
-        layers = [keras.layers.Dense(784, "tanh"), keras.layers.Reshape((28, 28, 1))]
-        self.generator_ema = keras.Sequential([keras.Input((6,)), *layers])
+        layers = [DiscreteCode(2, name="code"), keras.layers.Dense(784, "tanh")]
+        layers = [keras.Input((6,)), *layers, keras.layers.Reshape((28, 28, 1))]
+        self.generator_ema = keras.Sequential(layers)
 
     def state(self):
         return {"step": np.array(5), "generator_ema/dense/kernel": np.ones(3)}

@@ -43,7 +43,10 @@ def test_a_run_gets_its_table_json_and_pictures(copied_run, real, capsys):
     # Two epochs of 40 digits draw nothing that could be taken for a digit.
     assert scores["fid_test"] > 20 * baseline["fid_test"]
     assert scores["coverage"] < 0.1 < 0.8 < baseline["coverage"]
-    for name in ("densest", "sparsest", "nearest"):
+    codes = report["codes"]
+    assert len(codes["digits"]) == len(codes["shares"]) == 32
+    assert codes["mean_purity"] == pytest.approx(np.mean(codes["shares"]), abs=1e-3)
+    for name in ("densest", "sparsest", "nearest", "codes"):
         picture = images.load_png(copied_run / "samples" / "small" / f"scores-{name}.png")
         assert picture.shape[1] > 200
     assert (copied_run / "samples" / "small" / "scores-shares.png").stat().st_size > 0

@@ -176,9 +176,39 @@ def test_a_code_draws_its_own_samples(small_run, tmp_path, capsys):
     np.testing.assert_array_equal(read(tmp_path / "c.npz"), read(tmp_path / "d.npz"))
 
 
-@pytest.mark.parametrize(("code", "reason"), [(32, "0 to 31"), (-1, "whole"), ("x", "whole")])
-def test_a_code_that_there_is_not_is_refused(small_run, tmp_path, capsys, code, reason):
-    assert draw(small_run, "--code", code, "--output", tmp_path / "a.png") == 2
+def test_an_interpolation_within_a_code_keeps_it(small_run, tmp_path):
+    words = ["--code", 7, "--output", tmp_path / "i.npz"]
+    for mode in (["--interpolate", 3], ["--interpolation_grid"]):
+        assert draw(small_run, *words, *mode) == 0
+        with np.load(tmp_path / "i.npz") as arrays:
+            codes, rest = np.split(arrays["latents"], [32], 1)
+        np.testing.assert_allclose(codes, np.tile(6 * np.eye(32)[7], (len(codes), 1)), atol=1e-5)
+        assert np.linalg.norm(rest, axis=1).min() > 10  # near 13, the root of 168
+
+
+def test_an_interpolation_is_drawn_again_from_its_latents(small_run, tmp_path):
+    again = tmp_path / "again.npz"
+    assert draw(small_run, "--interpolate", 2, "--output", tmp_path / "i.npz") == 0
+    assert draw(small_run, "--latents", tmp_path / "i.npz", "--output", again) == 0
+    np.testing.assert_array_equal(read(tmp_path / "i.npz"), read(again))
+
+
+def test_an_archive_without_noise_is_refused(small_run, tmp_path, capsys):
+    np.savez(tmp_path / "other.npz", images=np.zeros((3, 28, 28), np.uint8))
+    assert draw(small_run, "--latents", tmp_path / "other.npz") == 2
+    assert "holds no array 'noise'; it has: images" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(32, "0 to 31"), (-1, "whole"), ("x", "whole"), (7, "no codes")]
+)
+def test_a_code_that_there_is_not_is_refused(copied_run, tmp_path, capsys, code, reason):
+    if reason == "no codes":  # of a generator from before there were any
+        path = copied_run / "checkpoints" / "small" / "generator.npz"
+        arrays = dict(np.load(path))
+        del arrays["num_codes"]
+        np.savez(path, **arrays)
+    assert draw(copied_run, "--code", code, "--output", tmp_path / "a.png") == 2
     assert reason in one_line(capsys.readouterr().err)
     assert not (tmp_path / "a.png").exists()
 
@@ -266,6 +296,10 @@ BAD = {
     "a folder as a file": ["--output", "."],
     "another ending": ["--output", "digits.gz"],
     "a JPEG": ["--output", "digits.jpg"],
+    "a digit of a code": ["--digit", 3, "--code", 4],
+    "a projection within a code": ["--project", "text.png", "--code", 4],
+    "latents of a code": ["--latents", "latents.npz", "--code", 4],
+    "shorter latents": ["--latents", "latents.npz", "--noise_scale", 0.5],
     "a digit and a text": ["--digit", 3, "--text", 4],
     "an interpolation and a text": ["--interpolate", 3, "--text", 4],
     "an animation of nothing": ["--output", "a.gif"],
@@ -284,6 +318,7 @@ def test_mistakes_are_refused_in_one_line(small_run, tmp_path, monkeypatch, caps
     images.save_png("large.png", np.eye(32, dtype=np.uint8))
     images.save_png("blank.png", np.zeros((28, 28), np.uint8))
     (tmp_path / "text.png").write_text("no picture")
+    np.savez("latents.npz", noise=np.zeros((3, 200), np.float32))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "other.png").touch()
     before = sorted(tmp_path.rglob("*"))

@@ -19,7 +19,7 @@ from training.progress import METRICS
 from training.strategies import rows_of_replica
 
 R1_INTERVAL = 16  # steps between two penalties, whose weight is multiplied by it (Karras 2020)
-EARLY_EPOCHS = 18  # in which the penalty has a share of its weight
+EARLY_IMAGES = 18 * 60_000  # while the penalty is smaller
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
@@ -48,7 +48,7 @@ class DCGAN:
         with tf.device("CPU:0"):  # batches are gathered, and noise keys computed, on the host
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
-        self.early_steps = EARLY_EPOCHS * (len(images) // settings.batch_size)
+        self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_discriminator()
         self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
 
@@ -123,11 +123,11 @@ class DCGAN:
     def add_penalty_gradients(self, gradients, real, step):
         """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1).
 
-        It is small at first, when the generator has most to learn from a sharp discriminator, and
-        grows before that one can learn its images by heart.
+        Early in training the weight is smaller: a sharper discriminator teaches the generator
+        faster, and cannot have memorised its images yet.
         """
-        share = tf.where(step < self.early_steps, self.settings.early_penalty, 1.0)
-        weight = self.settings.gradient_penalty * share
+        factor = tf.where(step < self.early_steps, float(self.settings.early_penalty), 1.0)
+        weight = self.settings.gradient_penalty * factor
         weight *= R1_INTERVAL / self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             penalty = weight * r1_penalty(self.discriminator_logits, real)
