@@ -10,6 +10,7 @@ import generate_digits
 from config import REPOSITORY
 from evaluation import metrics
 from readers import read_npz
+from sampling.noise import with_code
 from sampling.sampler import Sampler
 from storage import images, runs
 from storage.weights import load_generator
@@ -131,6 +132,20 @@ def test_it_draws_for_those_who_trained_nothing(tmp_path, monkeypatch, capsys):
     assert generate_digits.main([]) == 0
     assert "pretrained" in capsys.readouterr().out
     assert (tmp_path / "samples" / "pretrained-10-digits-seed-0.png").exists()
+
+
+def test_its_codes_draw_digits_of_their_own_and_each_of_them_varies(sampler, classifier):
+    """Variances of the classifier's features; a collapsed code, or one without effect, fails."""
+    z = sampler.noise(0, range(50))
+    drawn = [with_code(z, code, sampler.num_codes) for code in range(sampler.num_codes)]
+    pixels = np.concatenate([*sampler.decode(sampler.latents(np.concatenate(drawn)))])
+    features = classifier.predict(pixels).features.reshape(sampler.num_codes, 50, -1)
+    within, between = features.var(1).sum(1), features.mean(1).var(0).sum()
+    total = features.reshape(-1, features.shape[-1]).var(0).sum()
+    assert sampler.num_codes == 32
+    assert between > 0.3 * total and within.min() > 0.02 * total
+    codes = REPORT["codes"]
+    assert codes["mean_purity"] > 0.9 and set(codes["digits"]) == set(range(10))
 
 
 def test_it_is_small():
