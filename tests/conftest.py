@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads get in TensorFlow's way
@@ -31,6 +32,16 @@ deselected = []
 
 def pytest_deselected(items):
     deselected.extend(item for item in items if item.get_closest_marker("slow"))
+
+
+@pytest.fixture(autouse=True)
+def usual_signals():
+    """Let no test find signals ignored, as nohup and a shell's & have it."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_unconfigure(config):
