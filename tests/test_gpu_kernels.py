@@ -66,7 +66,8 @@ def test_every_operation_has_a_kernel_for_gpus(precision):
         tf.TensorSpec([], tf.int64),
     )
     noise = tf.TensorSpec([BLOCK, settings.noise_dim], tf.float32)
-    drawing = Sampler(gan.generator_ema).decode_block.get_concrete_function(noise)
+    sampler = Sampler(gan.generator_ema)
+    drawing = sampler.decode_block.get_concrete_function(noise)
     assert len(operations(step)) > 500
     for node in [*operations(step), *operations(drawing)]:
         assert runs_on_gpu(node), node.op
