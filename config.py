@@ -114,6 +114,12 @@ class TrainSettings(Settings):
         one_of("float32", "bfloat16", "auto"),
         fixed_on_resume=True,
     )
+    tf32: str = option(
+        "auto",
+        "float32 products with 10 bits of mantissa on NVIDIA GPUs: on, off, or auto: on unless "
+        "--deterministic",
+        one_of("auto", "on", "off"),
+    )
     compile: str = option("auto", "XLA: auto (on a GPU), on or off", one_of("auto", "on", "off"))
     strategy: str = option(
         "auto",
@@ -138,6 +144,8 @@ class TrainSettings(Settings):
         if self.num_codes is None:
             object.__setattr__(self, "num_codes", min(32, self.noise_dim // 4))
         super().__post_init__()
+        if self.deterministic and self.tf32 == "on":
+            raise UserError("--tf32 on rounds as each GPU does; leave it out with --deterministic")
         if self.num_codes > self.noise_dim:
             raise UserError(
                 f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "

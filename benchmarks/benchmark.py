@@ -29,7 +29,7 @@ IMAGES = 60_000
 CONTESTANTS = {  # module, function, and what to call it with
     "ours": ("contestants", "ours", {}),
     "ours_bfloat16": ("contestants", "ours", {"precision": "bfloat16"}),
-    "ours_no_tf32": ("contestants", "ours", {"tf32": False}),
+    "ours_no_tf32": ("contestants", "ours", {"tf32": "off"}),
     "ours_no_xla": ("contestants", "ours", {"compile": "off"}),
     "ours_no_xla_bf16": ("contestants", "ours", {"precision": "bfloat16", "compile": "off"}),
     "tutorial": ("contestants", "tutorial", {}),

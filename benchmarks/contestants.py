@@ -69,10 +69,10 @@ def matmul_gflops():
     return 2 * n**3 / min(seconds) / 1e9
 
 
-def ours(batch_size, precision="float32", compile="auto", tf32=True):
+def ours(batch_size, precision="float32", compile="auto", tf32="on"):
     """This repo's networks and loop, with the script's own settings.
 
-    Without `tf32`, float32 products on an NVIDIA GPU keep all their bits.
+    With `tf32` off, float32 products on an NVIDIA GPU keep all their bits.
     """
     with importing_tensorflow(use_gpu=True):
         import tensorflow as tf
@@ -81,8 +81,9 @@ def ours(batch_size, precision="float32", compile="auto", tf32=True):
         from training import strategies
         from training.gan import DCGAN
 
-        tf.config.experimental.enable_tensor_float_32_execution(tf32)
-        settings = TrainSettings(batch_size=batch_size, precision=precision, compile=compile)
+        settings = TrainSettings(
+            batch_size=batch_size, precision=precision, compile=compile, tf32=tf32
+        )
         strategy = strategies.connect(settings)
         pixels = data.load_images(settings.data)
         gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))

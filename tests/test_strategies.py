@@ -56,6 +56,42 @@ def test_a_cpu_is_described_by_its_cores():
     assert strategies.describe(tf.distribute.get_strategy()).startswith("the CPU, ")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, True),
+        ({"tf32": "on"}, True),
+        ({"tf32": "off"}, False),
+        ({"deterministic": True}, False),
+    ],
+)
+def test_tf32_is_on_unless_it_is_switched_off_or_bits_must_repeat(monkeypatch, options, expected):
+    experimental = tf.config.experimental
+    monkeypatch.setattr(experimental, "enable_op_determinism", lambda: None)  # it cannot be undone
+    monkeypatch.setattr(tf.config.optimizer, "set_experimental_options", lambda _: None)
+    before = experimental.tensor_float_32_execution_enabled()
+    try:
+        strategies.connect(TrainSettings(**options))
+        assert experimental.tensor_float_32_execution_enabled() == expected
+    finally:
+        experimental.enable_tensor_float_32_execution(before)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((9, 0), "H100, TF32 on"), ((7, 0), "H100"), (None, "H100")]
+)
+def test_the_start_of_a_run_says_whether_tf32_is_used(monkeypatch, capability, expected):
+    details = {"device_name": "H100"} | ({"compute_capability": capability} if capability else {})
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: ["GPU:0"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
+    assert strategies.describe(tf.distribute.get_strategy()) == expected
+
+
+def test_tf32_does_not_go_with_bits_that_must_repeat():
+    with pytest.raises(UserError, match=r"^--tf32 on .*--deterministic"):
+        TrainSettings(tf32="on", deterministic=True)
+
+
 def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monkeypatch):
     def run_out(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")

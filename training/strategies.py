@@ -15,6 +15,8 @@ from training.cluster import slurm_port
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 WORKER_LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
 
+HAVE_TF32 = (8, 0)  # compute capability of the first GPUs that have it
+
 
 def connect(settings):
     """Set TensorFlow up before its first operation; return the tf.distribute strategy.
@@ -30,6 +32,8 @@ def connect(settings):
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # in a notebook they may be in use already
             tf.config.experimental.set_memory_growth(gpu, True)
+    tf32 = settings.tf32 == "on" or (settings.tf32 == "auto" and not settings.deterministic)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -211,6 +215,9 @@ def describe(strategy):
     else:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         words = ", ".join(each.get("device_name", "a GPU") for each in details)
+        if min(each.get("compute_capability", (0, 0)) for each in details) >= HAVE_TF32:
+            is_on = tf.config.experimental.tensor_float_32_execution_enabled()
+            words += f", TF32 {'on' if is_on else 'off'}"
     if replicas > 1:
         words += f" (one of {replicas} replicas)" if strategy.cluster_resolver else " (mirrored)"
     return words
