@@ -48,7 +48,7 @@ def load_any_images(path, *preferred):
             f"{path}: no such file; give an .npz, an .npy, an IDX file, or a folder with one or "
             "with PNGs"
         )
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, preferred)
     where, array = choose_images(path, arrays, preferred)
     return to_images(where, array)
 

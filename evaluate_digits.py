@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from cli import UserError, run_command  # first: it explains what is not installed
+from cli import UserError, run_command, say  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
@@ -80,13 +80,13 @@ def evaluate(settings):
             draw_images(dataclasses.replace(settings, run=name), classifier) for name in names
         ]
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
-    print("Computing the features of the real images", flush=True)
+    say("Computing the features of the real images")
     training, test = map(classifier.predict, real.values())
     columns = []  # a name and scores each
     baseline = scores.real_baseline(len(image_sets[0].pixels), training, test)
     for image_set in image_sets:
         num = len(image_set.pixels)
-        print(f"Scoring {num:,} images of {image_set.name}", flush=True)
+        say(f"Scoring {num:,} images of {image_set.name}")
         predictions = classifier.predict(image_set.pixels)
         found, densities = scores.score(predictions, training, test)
         report = {"num_samples": num, "classifier": classifier.sha256, "scores": found}
@@ -101,9 +101,9 @@ def evaluate(settings):
         with files.replacing(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
         write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
-    print(make_table([*columns, ("real images", baseline)]))
+    say(make_table([*columns, ("real images", baseline)]))
     for image_set in image_sets:
-        print(f"Wrote {image_set.json} and {image_set.pictures}*.png")
+        say(f"Wrote {image_set.json} and {image_set.pictures}*.png")
 
 
 def check_images(where, pixels):
@@ -118,10 +118,12 @@ def load_images(settings):
     path = Path(settings.images)
     if path.name in ("", ".."):  # of a folder that is named by where it is
         path = path.resolve()
+    name = path.name if path.is_dir() else path.stem  # a folder's name may have a point: v1.0
     pixels = data.load_any_images(settings.images, "images")
     check_images(settings.images, pixels)
-    paths = output_paths(settings, path.with_suffix(".scores.json"), f"{path.with_suffix('')}.")
-    return ImageSet(path.stem, {"images": settings.images}, pixels, *paths)
+    start = f"{path.with_name(name)}."
+    paths = output_paths(settings, Path(f"{start}scores.json"), start)
+    return ImageSet(name, {"images": settings.images}, pixels, *paths)
 
 
 def check_output(settings):
@@ -159,7 +161,7 @@ def draw_images(settings, classifier):
     paths = output_paths(settings, folder / f"{start}.json", pictures)
     arrays, snapshot = runs.load_snapshot(folder, which)
     sampler, seed = Sampler(load_generator(arrays, snapshot)), settings.seed
-    print(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}", flush=True)
+    say(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}")
     pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
     check_images(snapshot, pixels)
     source, accepted = {"run": folder.name, "generator": snapshot, "seed": seed}, None
@@ -170,7 +172,7 @@ def draw_images(settings, classifier):
         accepted = np.concatenate([block.images for block in blocks])
         rate = settings.num_samples / (int(blocks[-1].index[-1]) + 1)
         source["acceptance_rate"] = round(rate, 4)
-        print(f"Acceptance rate: {rate:.1%}")
+        say(f"Acceptance rate: {rate:.1%}")
     return ImageSet(folder.name, source, pixels, *paths, folder, accepted, sampler)
 
 
@@ -180,7 +182,7 @@ def warn_of_other_images(settings, image_sets, digest):
         folder = image_set.folder or image_set.json.parent
         known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
         if known and runs.load_settings(folder)["run"].get("images") != digest:
-            print(
+            say(
                 f"warning: {image_set.name} was trained on other images than {settings.data} has, "
                 "so its scores mean little; --data takes an .npz with x_train and x_test",
                 file=sys.stderr,
@@ -213,7 +215,7 @@ def describe_codes(image_set, predictions):
     codes.save_picture(f"{image_set.pictures}codes.png", sampler, seed)
     counts = codes.count_digits(sampler, seed, predictions.probabilities.argmax(1))
     purity = codes.mean_purity(counts)
-    print(
+    say(
         f"Codes: {sampler.num_codes}; on average {purity:.1%} of a code's samples are its most "
         "common digit"
     )

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command  # first: it explains what is not installed
+from cli import UserError, run_command, say  # first: it explains what is not installed
 
 # isort: split
 from config import ExportSettings
@@ -30,7 +30,7 @@ def export(settings):
         from storage.weights import load_generator
 
         generator = load_generator(arrays, snapshot)
-    print(f"Exporting {snapshot}", flush=True)
+    say(f"Exporting {snapshot}")
     classifier = load_classifier(folder, which, generator) if settings.with_classifier else None
     taken = shape_taken(generator, settings)
     num_codes = generator.get_layer("code").num_codes
@@ -59,7 +59,7 @@ def load_classifier(folder, which, generator):
     network, sha256 = classifier.network, classifier.sha256
     reason = acceptance.reason_for_raw(folder)
     if reason:
-        print(f"The classifier goes along without the probability of acceptance: {reason}")
+        say(f"The classifier goes along without the probability of acceptance: {reason}")
         network = keras.Model(network.inputs, network.outputs[1], name="classifier")
         return network, ("probabilities",), sha256
     calibration = acceptance.load_or_calibrate(folder, which, generator, classifier)
@@ -77,8 +77,8 @@ def write(network, takes, gives, path, description, settings):
     batch = shape_taken(network, settings)[0]
     difference = exports.export(network, takes, gives, settings.format, path, batch, description)
     sizes = " and ".join(map(str, exports.batch_sizes(batch)))
-    print(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {sizes}")
-    print(f"Wrote {path}, {size(path) / 1e6:.1f} MB", flush=True)
+    say(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {sizes}")
+    say(f"Wrote {path}, {size(path) / 1e6:.1f} MB")
 
 
 def output_path(settings, folder):
@@ -87,6 +87,8 @@ def output_path(settings, folder):
     snapshot = Path(runs.SNAPSHOTS[settings.generator])
     default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
+    if not path.name:
+        raise UserError(f"--output {path}: is the whole disk; name a new folder in it")
     if path.suffix != suffix and settings.format != "saved_model":
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")
     return path

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command  # first: it explains what is not installed
+from cli import UserError, run_command, say  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
@@ -42,9 +42,9 @@ def generate(settings):
         from storage.weights import load_generator
 
         sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale, code)
-    print(f"Drawing with {snapshot}, seed {settings.seed}")
+    say(f"Drawing with {snapshot}, seed {settings.seed}")
     if settings.noise_scale < 1:
-        print(f"--noise_scale {settings.noise_scale:g}: less varied samples")
+        say(f"--noise_scale {settings.noise_scale:g}: less varied samples")
     if settings.project:
         samples = project(settings, sampler, target)
     elif settings.latents:
@@ -61,7 +61,7 @@ def generate(settings):
             index = samples.arrays["index"]
             samples.arrays["noise"] = lambda: sampler.noise(settings.seed, index)
     for path in formats.write(output, samples, settings.scale, settings.invert):
-        print(f"Wrote {path}")
+        say(f"Wrote {path}")
 
 
 def open_draws(settings, folder, sampler, needs_labels):
@@ -72,7 +72,7 @@ def open_draws(settings, folder, sampler, needs_labels):
 
     reason = "--raw" if settings.raw else acceptance.reason_for_raw(folder)
     if reason:
-        print(f"Every sample is kept: {reason}")
+        say(f"Every sample is kept: {reason}")
     if reason and not needs_labels:
         return None
     classifier, calibration = DigitClassifier(), None
@@ -106,7 +106,7 @@ def draw(settings, sampler, draws, num):
 def report_rate(index):
     """Print the acceptance rate; `index` holds the numbers of the accepted draws."""
     num, drawn = len(index), index.max() + 1
-    print(f"Accepted {num:,} of {drawn:,} draws, {num / drawn:.0%} (--raw keeps every one)")
+    say(f"Accepted {num:,} of {drawn:,} draws, {num / drawn:.0%} (--raw keeps every one)")
 
 
 def draw_labelled(settings, draws, labels):
@@ -164,7 +164,7 @@ def project(settings, sampler, target):
             bar.set_postfix_str(f"{found[1]:.1f} grey levels", False)
             bar.update()
     z, error = found
-    print(f"Nearest: {error:.1f} grey levels of 255 away (root mean square)")
+    say(f"Nearest: {error:.1f} grey levels of 255 away (root mean square)")
     (image,) = sampler.decode(sampler.latents(z))
     noise = np.concatenate([np.full_like(z, np.nan), z])  # the picture has none
     return formats.Samples([target[None], image], 2, 2, {"noise": noise})

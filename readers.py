@@ -37,10 +37,11 @@ def unreadable(path, kind, error):
     return UserError(f"{path}: cannot be read as {kind} ({reason})")
 
 
-def read_arrays(path):
-    """All arrays of a file by name; that of an .npy or an IDX file is called "".
+def read_arrays(path, preferred=()):
+    """Arrays of a file by name; that of an .npy or an IDX file is called "".
 
-    Raises UserError when it is none of these, or damaged.
+    Of an .npz it is the first of the `preferred` that is there, alone, or else all. Raises
+    UserError when it is none of these, or damaged.
     """
     try:
         with open(path, "rb") as packed:
@@ -52,7 +53,8 @@ def read_arrays(path):
             if start.startswith(IDX_START):
                 return {"": read_idx(file)}
             if start.startswith(ZIP_START):
-                return read_npz(path, file=file)
+                named = [name for name in preferred if name in names_in(file)]
+                return read_npz(path, *named[:1], file=file)
     except UNREADABLE as error:
         raise unreadable(path, "arrays", error) from error
     raise UserError(f"{path}: is no .npz, .npy or IDX file, plain or packed by gzip, xz or zip")
@@ -120,14 +122,24 @@ def idx_header(shape):
     return struct.pack(f">{1 + len(shape)}I", IDX_BYTES + len(shape), *shape)
 
 
+def names_in(file):
+    """The names of the arrays in an open .npz."""
+    with zipfile.ZipFile(file) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    file.seek(0)
+    return names
+
+
 def read_npz(path, *names, file=None):
     """Arrays of an .npz by name: those named, or all. `file` is the open file, where there is one.
 
     Raises UserError when the file is not an .npz, is damaged, or lacks a name.
     """
     try:
+        wanted = {f"{name}.npy" for name in names}
         with zipfile.ZipFile(file or path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
+            members = [each for each in archive.infolist() if not names or each.filename in wanted]
+            if sum(member.file_size for member in members) > LARGEST_ARCHIVE:
                 raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
         if file:
             file.seek(0)

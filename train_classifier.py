@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command  # first: it explains what is not installed
+from cli import UserError, run_command, say  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
@@ -58,14 +58,14 @@ def train(settings):
         network.reset_metrics()
         for batch in data.epoch_order(len(x_train), BATCH_SIZE, settings.seed, epoch):
             losses = network.train_on_batch(x_train[batch], y_train[batch], return_dict=True)
-        print(f"epoch {epoch + 1}/{settings.epochs}  loss {losses['loss']:.4f}", flush=True)
+        say(f"epoch {epoch + 1}/{settings.epochs}  loss {losses['loss']:.4f}")
     _, accuracy = network.evaluate(x_test, y_test, 1000, verbose=0)
     packed = io.BytesIO()
     weights = named_variables(classifier)
     np.savez(packed, **{name: variable.numpy() for name, variable in weights.items()})
     files.replace_with_checksum(path, packed.getvalue())
-    print(f"Test accuracy {accuracy:.2%} on {len(x_test):,} digits")
-    print(f"Wrote {path}, SHA-256 {files.checksum_path(path).read_text().split()[0]}")
+    say(f"Test accuracy {accuracy:.2%} on {len(x_test):,} digits")
+    say(f"Wrote {path}, SHA-256 {files.checksum_path(path).read_text().split()[0]}")
 
 
 def load_labelled(path):

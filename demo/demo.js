@@ -45,17 +45,17 @@ function noise(purpose, seed) {
 }
 
 /** Noise moved along the sliders' directions and rescaled to its old length, the only length seen
- * in training. The first quarter is not moved: its largest number may choose a discrete code, and
- * the digit would jump. */
+ * in training. The first quarter stays: its largest number may choose a discrete code, and the
+ * digit would jump. */
 function bend(z, positions) {
-  const directions = positions.map((_, i) => noise(i + 1, 0));
-  const moved = z.map((value, i) =>
-    4 * i < z.length
-      ? value
-      : positions.reduce((sum, position, k) => sum + position * directions[k][i], value),
+  const first = Math.ceil(z.length / 4);
+  const directions = positions.map((_, i) => noise(i + 1, 0).slice(first));
+  const rest = z.slice(first);
+  const moved = rest.map((value, i) =>
+    positions.reduce((sum, position, k) => sum + position * directions[k][i], value),
   );
-  const scale = Math.hypot(...z) / Math.hypot(...moved);
-  return moved.map((value) => value * scale);
+  const scale = Math.hypot(...rest) / Math.hypot(...moved);
+  return [...z.slice(0, first), ...moved.map((value) => value * scale)];
 }
 
 /** Digits of some noise, pixels in [-1, 1]; the classifier's ten probabilities of each, and

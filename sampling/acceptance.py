@@ -14,11 +14,12 @@ import keras
 import numpy as np
 
 import data
-from cli import UserError
+from cli import UserError, say
 from config import MNIST
 from readers import read_npz
 from sampling.sampler import Sampler
 from storage import files, runs
+from storage.weights import weights_sha256
 
 DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average
 EXACT_SHARE = 0.8  # fraction of draws with c r(x) <= 1, if the budget permits
@@ -129,12 +130,12 @@ def load_or_calibrate(folder, which, generator, classifier):
     It is recomputed if the generator's or the classifier's weights have changed.
     """
     path = folder / PATHS[which]
-    origin = f"{files.sha256(folder / runs.SNAPSHOTS[which])} {classifier.sha256}"
+    origin = f"{weights_sha256(generator)} {classifier.sha256}"
     with contextlib.suppress(UserError):  # of a damaged one
         arrays = read_npz(path) if path.is_file() else {}
         if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
             return Acceptance(**arrays)
-    print("Calibrating which digits to accept, once for this generator", flush=True)
+    say("Calibrating which digits to accept, once for this generator")
     acceptance = calibrate_generator(generator, classifier)
     if runs.ships(folder):  # never write into the included run
         return acceptance
@@ -142,7 +143,7 @@ def load_or_calibrate(folder, which, generator, classifier):
         with files.replacing(path) as file:
             np.savez(file, origin=np.array(origin), **acceptance._asdict())
     except UserError:
-        print(f"note: {folder} cannot be written, so the calibration is not kept")
+        say(f"note: {folder} cannot be written, so the calibration is not kept")
     return acceptance
 
 

@@ -64,11 +64,14 @@ def grid(corners, size):
 def project(generator, target, seed, steps):
     """Search for the noise whose image is nearest to `target`, uint8 (28, 28).
 
-    Gradient descent on the mean squared difference, on the sphere, from the nearest samples of the
-    seed; each keeps its discrete code, which has no gradient. Yields after each step
+    Gradient descent on the mean squared difference, from the nearest samples of the seed. Each
+    keeps its discrete code, which has no gradient; its other numbers stay on their sphere. Yields
+    after each step
     (noise (1, dim), root mean square difference in grey levels).
     """
     dim, goal = generator.input_shape[1], tf.constant(data.to_model_range(target), tf.float32)
+    num_codes = generator.get_layer("code").num_codes
+    radius = (dim - num_codes) ** 0.5
     candidates = np.concatenate([*Sampler(generator).sample(CANDIDATES, seed)])
     distances = ((candidates.astype(np.float32) - target) ** 2).mean((1, 2))
     z = tf.Variable(sample_noise(seed, np.argsort(distances)[:STARTS], dim))
@@ -77,7 +80,9 @@ def project(generator, target, seed, steps):
 
     @tf.function
     def step():
-        on_sphere = z * (dim**0.5 / tf.norm(z, axis=1, keepdims=True))
+        code, rest = z[:, :num_codes], z[:, num_codes:]
+        rest *= radius / tf.norm(rest, axis=1, keepdims=True)
+        on_sphere = tf.concat([code, rest], 1)
         with tf.GradientTape() as tape:
             tape.watch(on_sphere)
             difference = generator(on_sphere, training=False)[..., 0] - goal

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,10 +21,11 @@ def replacing(path):
     """A binary file to write, which takes its place at `path` in one step once it is whole.
 
     It is written beside its place, flushed to the disk and renamed. Raises UserError when that
-    fails; what was at `path` is then still there.
+    fails; what was at `path` is then still there. Of two commands that write one file, the last
+    to finish wins.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
             with open(partial, "wb") as file:
@@ -53,12 +55,26 @@ def taking_place(path):
             yield whole
             for written in (*whole.rglob("*"), whole):
                 flush(written)
-            if path.is_dir():  # no rename replaces a full folder
-                os.rename(path, Path(beside, "old"))
-            os.replace(whole, path)
+            replace_path(whole, path, Path(beside, "old"))
             flush(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def replace_path(new, path, aside):
+    """Rename the file or folder `new` to `path`; a folder that is there goes `aside`.
+
+    No rename replaces a full folder. It is put back when the new one is refused.
+    """
+    had_folder = path.is_dir()
+    if had_folder:
+        os.rename(path, aside)
+    try:
+        os.replace(new, path)
+    except OSError:
+        if had_folder:
+            os.rename(aside, path)
+        raise
 
 
 def replace_with_checksum(path, content):

@@ -103,12 +103,18 @@ def write(output, samples, scale=0, invert=False):
             else:
                 frames = [images.enlarge(digit, scale or ANIMATION_SCALE) for digit in digits]
                 images.save_animation(file, frames, kind, FRAMES)
-    if kind == "idx" and "labels" in samples.arrays:
-        labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
-        with files.replacing(labels) as file:
-            write_idx(file, [samples.arrays["labels"]], samples.num)
-        return [path, labels]
-    return [path]
+    return [path, *write_idx_labels(path, samples)] if kind == "idx" else [path]
+
+
+def write_idx_labels(path, samples):
+    """Write the labels beside IDX images, in a list of one path; remove former ones if unknown."""
+    labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
+    if "labels" not in samples.arrays:
+        labels.unlink(missing_ok=True)
+        return []
+    with files.replacing(labels) as file:
+        write_idx(file, [samples.arrays["labels"]], samples.num)
+    return [labels]
 
 
 def write_folder(folder, samples, scale):
@@ -134,7 +140,7 @@ def write_npz(file, samples):
             for block in samples.blocks:
                 array.write(block.tobytes())
         for name, values in samples.arrays.items():
-            with archive.open(f"{name}.npy", "w") as array:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as array:
                 np.lib.format.write_array(array, values() if callable(values) else values)
 
 

@@ -39,6 +39,7 @@ from storage.files import (
 from storage.locks import Lock
 
 STATES_KEPT = 3
+STATE = re.compile(r"state-([0-9]{9,})\.npz")
 SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
 FORMERLY = {"num_codes": 0, "early_penalty": 1.0}  # what runs used before these settings existed
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
@@ -142,11 +143,12 @@ class Run:
 
     def steps_saved(self):
         """The step of the newest training state, 0 if there is none."""
-        return max([0, *(int(path.stem.removeprefix("state-")) for path in self.states())])
+        return max([0, *map(step_of, self.states())])
 
     def states(self):
-        """Paths of the training states, oldest first."""
-        return sorted(self.folder.glob("state-*.npz"))
+        """Paths of the training states, oldest first; not what someone else put beside them."""
+        paths = (path for path in self.folder.glob("state-*.npz") if STATE.fullmatch(path.name))
+        return sorted(paths, key=step_of)
 
     def check_room(self, bytes_a_state):
         """Raise UserError unless the disk has room for the states that will be kept."""
@@ -200,6 +202,11 @@ class Run:
             text = io.TextIOWrapper(file, newline="", write_through=True)
             csv.writer(text).writerows([EpochRecord._fields, *history])
             text.detach()
+
+
+def step_of(path):
+    """The step of a training state."""
+    return int(STATE.fullmatch(path.name)[1])
 
 
 def differences(before, now):
@@ -282,7 +289,12 @@ def load_snapshot(folder, which):
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
     is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
-    return arrays, f"{path}, epoch {epoch:.4g}" if is_number else str(path)
+    return arrays, f"{path}, epoch {in_words(epoch)}" if is_number else str(path)
+
+
+def in_words(epochs):
+    """A number of epochs, with two digits after the point where it is not whole."""
+    return f"{float(epochs):.2f}".rstrip("0").rstrip(".")
 
 
 def read_num_codes(arrays, source):

@@ -1,11 +1,15 @@
 """Weights by name: a network's or an optimizer's variables to arrays and back."""
 
+import hashlib
+
 import keras
 import numpy as np
 
 from cli import UserError
 from models import build_generator
 from storage.runs import read_num_codes
+
+LARGEST_NOISE = 10**4  # numbers a sample, as for --noise_dim
 
 
 def named_variables(holder):
@@ -33,11 +37,19 @@ def assign_all(variables, arrays, source):
         variable.assign(arrays[name])
 
 
+def weights_sha256(network):
+    """SHA-256 of a network's weights and their names, in hexadecimal."""
+    sha256 = hashlib.sha256()
+    for name, variable in sorted(named_variables(network).items()):
+        sha256.update(name.encode() + np.asarray(variable.numpy(), "<f4").tobytes())
+    return sha256.hexdigest()
+
+
 def load_generator(arrays, source):
     """A generator with the weights of a snapshot; raises UserError when they do not fit."""
     kernel = arrays.get("dense/kernel")
-    if kernel is None or kernel.ndim != 2:
-        raise UserError(f"{source}: is not a generator snapshot (no dense/kernel)")
+    if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE:
+        raise UserError(f"{source}: is not a generator snapshot (no dense/kernel that fits)")
     num_codes = read_num_codes(arrays, source)
     if num_codes > kernel.shape[0]:
         raise UserError(f"{source}: has more codes ({num_codes}) than noise ({kernel.shape[0]})")

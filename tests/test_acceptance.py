@@ -11,6 +11,7 @@ from evaluation.classifier import Predictions
 from readers import read_npz
 from sampling import acceptance
 from storage import runs
+from storage.weights import load_generator, weights_sha256
 
 random = np.random.default_rng(0)
 SHIFT = 0.8
@@ -85,12 +86,13 @@ def folder(tmp_path, monkeypatch):
     """A run's folder with a snapshot; few images are enough to calibrate."""
     monkeypatch.setattr(acceptance, "NUM_CALIBRATION", 500)
     monkeypatch.setattr(acceptance, "Sampler", StubSampler)
-    np.savez(tmp_path / "generator.npz", weights=np.zeros(3))
+    monkeypatch.setattr(acceptance, "weights_sha256", str)
     return tmp_path
 
 
-def calibrate(folder, classifier=None):
-    return acceptance.load_or_calibrate(folder, "latest", None, classifier or StubClassifier())
+def calibrate(folder, classifier=None, generator="weights"):
+    classifier = classifier or StubClassifier()
+    return acceptance.load_or_calibrate(folder, "latest", generator, classifier)
 
 
 def test_a_calibration_is_made_once_and_kept(folder, capsys):
@@ -110,8 +112,7 @@ def test_other_weights_ask_for_a_new_calibration(folder, capsys):
     capsys.readouterr()
     calibrate(folder, other)
     assert "Calibrating" in capsys.readouterr().out
-    np.savez(folder / "generator.npz", weights=np.ones(3))
-    calibrate(folder, other)
+    calibrate(folder, other, "other weights")
     assert "Calibrating" in capsys.readouterr().out
 
 
@@ -135,8 +136,8 @@ def test_only_runs_that_learned_mnist_reject(tmp_path):
 def test_the_pretrained_calibration_is_that_of_its_weights():
     folder = REPOSITORY / "checkpoints" / runs.PRETRAINED
     from evaluation.classifier import DigitClassifier
-    from storage import files
 
     arrays = read_npz(folder / "acceptance.npz")
-    expected = f"{files.sha256(folder / 'generator.npz')} {DigitClassifier().sha256}"
+    generator = load_generator(*runs.load_snapshot(folder, "latest"))
+    expected = f"{weights_sha256(generator)} {DigitClassifier().sha256}"
     assert str(arrays["origin"]) == expected

@@ -25,19 +25,21 @@ return getComputedStyle(shown).outlineStyle;
 
 
 def build_copyist():
-    """A generator that needs no training: a mixture, sharp as a rule, of ten real digits."""
+    """A generator that needs no training: a mixture, sharp as a rule, of ten real digits.
+
+    Ten more numbers shade a pixel of the top row each, so that no two digits are equal.
+    """
     with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
         pixels, labels = arrays["x_train"], arrays["y_train"]
         digits = np.stack([pixels[labels == digit][0] for digit in range(10)]).reshape(10, -1)
-    network = keras.Sequential(
-        [
-            keras.Input((20,)),
-            layers.Dense(10, activation="softmax", use_bias=False),
-            layers.Dense(28 * 28, use_bias=False),
-            layers.Reshape((28, 28, 1)),
-        ]
-    )
-    network.set_weights([5 * np.eye(20, 10), digits / 127.5 - 1])
+    noise = keras.Input((20,))
+    mixture = layers.Dense(10, activation="softmax", use_bias=False)(noise)
+    drawn = layers.Dense(28 * 28, use_bias=False)(mixture)
+    shades = layers.Dense(28 * 28)(noise)
+    network = keras.Model(noise, layers.Reshape((28, 28, 1))(drawn + shades))
+    shading = 0.02 * np.eye(20, 28 * 28, -10)
+    shaded = 0.1 * (np.arange(28 * 28) < 10)
+    network.set_weights([5 * np.eye(20, 10), digits / 127.5 - 1, shading, shaded])
     return network
 
 

@@ -97,6 +97,19 @@ def test_any_images_are_scored_and_real_ones_score_as_real(real, mnist, tmp_path
     assert (tmp_path / "held_out.nearest.png").exists()
 
 
+def test_scores_of_folders_with_a_point_in_their_names_are_kept_apart(tmp_path, monkeypatch):
+    pixels = np.zeros((2000, 28, 28), np.uint8)
+    monkeypatch.setattr(evaluate_digits.data, "load_any_images", lambda *_: pixels)
+    monkeypatch.setattr(evaluate_digits, "check_images", lambda *_: None)
+    found = []
+    for version in ("v1.0", "v1.1"):
+        (tmp_path / version).mkdir()
+        settings = EvaluateSettings(images=str(tmp_path / version))
+        found.append(evaluate_digits.load_images(settings))
+    assert [each.json.name for each in found] == ["v1.0.scores.json", "v1.1.scores.json"]
+    assert found[0].pictures == f"{tmp_path}/v1.0." and found[0].name == "v1.0"
+
+
 def test_the_table_has_a_column_a_run_and_what_is_better():
     value = {"digit_shares": [0.11, 0.05, 0.12], "kid_test": (1.234567, 0.0456)}
     scores = {key: value.get(key, 3.686643) for key, *_ in evaluate_digits.ROWS}

@@ -66,6 +66,32 @@ def test_an_interrupted_folder_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
+    path = tmp_path / "digits"
+    path.mkdir()
+    (path / "old.txt").touch()
+
+    def refuse(*_):
+        raise OSError(errno.EACCES, "no")
+
+    with pytest.raises(UserError, match="cannot be written"), files.taking_place(path) as folder:
+        folder.mkdir()
+        monkeypatch.setattr(files.os, "replace", refuse)
+    assert [each.name for each in path.iterdir()] == ["old.txt"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_that_write_one_file_leave_it_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.replacing(path) as one:
+        one.write(b"one" * 1000)
+        with files.replacing(path) as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one" * 1000
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_checksum_is_what_sha256sum_writes(tmp_path):
     path = tmp_path / "a.npz"
     files.replace_with_checksum(path, b"content")

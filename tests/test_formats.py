@@ -55,6 +55,13 @@ def test_idx_labels_are_laid_out_as_mnist_s(tmp_path):
         assert file.read() == bytes.fromhex("00000801 00000069") + LABELS.tobytes()
 
 
+def test_labels_of_former_idx_images_do_not_stay_beside_new_ones(tmp_path):
+    output = f"{tmp_path}/a-images-idx3-ubyte.gz"
+    _, labels = formats.write(output, samples(labels=LABELS))
+    formats.write(output, samples())
+    assert not labels.exists()
+
+
 @pytest.mark.slow
 def test_idx_files_are_read_by_another_reader(tmp_path):
     import idx2numpy

@@ -54,7 +54,9 @@ def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
         z, error = found
         errors.append(error)
     assert errors == sorted(errors, reverse=True)  # the best so far
-    assert z.shape == (1, 200) and np.linalg.norm(z) == pytest.approx(200**0.5, rel=1e-5)
+    assert z.shape == (1, 200)
+    rest = z[:, generator.get_layer("code").num_codes :]
+    assert np.linalg.norm(rest) == pytest.approx(rest.size**0.5, rel=1e-5)
     sampler = Sampler(generator)
     (image,) = sampler.decode(sampler.latents(z))
     measured = np.sqrt(np.mean((image.astype(float) - target) ** 2))

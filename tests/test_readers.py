@@ -170,6 +170,13 @@ def test_what_is_ambiguous_or_damaged_is_refused_by_what_was_found(tmp_path, kin
     assert "a.npz" in line and found in line
 
 
+def test_arrays_that_nobody_asked_for_are_left_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
+    path = tmp_path / "a.npz"
+    np.savez(path, notes=np.array([{"by": "me"}]), much=np.zeros(1 << 20), images=DIGITS)
+    np.testing.assert_array_equal(data.load_images(path), DIGITS)
+
+
 def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
     for pack in PACKED.values():

@@ -185,6 +185,19 @@ def test_the_last_three_states_are_kept_with_their_checksums(tmp_path):
     assert len(list(run.folder.glob("*.sha256"))) == 3
 
 
+def test_what_someone_put_beside_the_states_is_left_alone(tmp_path):
+    save_three_times(tmp_path)
+    folder = tmp_path / "c" / "digits"
+    kept = ("state-best.npz", "state-000000003-copy.npz", "state-3.npz")
+    for name in kept:
+        (folder / name).write_bytes(b"mine")
+    save_three_times(tmp_path, begin=3)
+    with open_run(tmp_path) as run:
+        assert run.load_state()["weights"][0] == 6 and run.steps_saved() == 6
+        assert len(run.states()) == 3
+    assert all((folder / name).read_bytes() == b"mine" for name in kept)
+
+
 def test_a_damaged_newest_state_is_set_aside_with_a_warning(tmp_path, capsys):
     save_three_times(tmp_path)
     with open_run(tmp_path) as run:
@@ -235,5 +248,8 @@ def test_a_snapshot_comes_with_words_that_say_which_it_is(tmp_path):
     arrays, words = runs.load_snapshot(tmp_path, "latest")
     assert arrays.keys() == {"weights"}
     assert words == f"{tmp_path}/generator.npz, epoch 2.5"
+    for epoch, words in ((12_345, "12345"), (100, "100"), (10.256, "10.26"), (0, "0")):
+        np.savez(tmp_path / "generator.npz", weights=np.ones(3), epoch=np.array(epoch))
+        assert runs.load_snapshot(tmp_path, "latest")[1].endswith(f", epoch {words}")
     with pytest.raises(UserError, match=r"generator-best\.npz: no such generator"):
         runs.load_snapshot(tmp_path, "best")

@@ -6,7 +6,7 @@ import pytest
 
 from cli import UserError
 from models import build_generator
-from storage.weights import assign_all, load_generator, named_variables
+from storage.weights import assign_all, load_generator, named_variables, weights_sha256
 
 
 def small_network():
@@ -32,6 +32,14 @@ def test_weights_survive_the_round_trip():
     assign_all(named_variables(other), arrays_of(one), "a file")
     for name, array in arrays_of(other).items():
         np.testing.assert_array_equal(array, arrays_of(one)[name])
+
+
+def test_a_checksum_of_weights_depends_on_each_of_them():
+    network = small_network()
+    first = weights_sha256(network)
+    assert weights_sha256(network) == first and len(first) == 64
+    network.layers[-1].bias.assign([0.0, 1e-6])
+    assert weights_sha256(network) != first
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,9 @@ def test_codes_that_cannot_be_are_refused(snapshot, wrong):
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):
     with pytest.raises(UserError, match="a file: is not a generator snapshot"):
         load_generator({"kernel": np.ones(3)}, "a file")
+    for shape in ((0, 12544), (10**9, 0)):  # which would take the memory of a whole machine
+        with pytest.raises(UserError, match="a file: is not a generator snapshot"):
+            load_generator({"dense/kernel": np.empty(shape)}, "a file")
     bad = snapshot | {"dense/kernel": snapshot["dense/kernel"] * np.nan}
     with pytest.raises(UserError, match="a file: no longer finite: dense/kernel"):
         load_generator(bad, "a file")

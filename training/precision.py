@@ -5,7 +5,7 @@ import time
 
 import tensorflow as tf
 
-from cli import UserError
+from cli import UserError, say
 from storage import runs
 
 WORTHWHILE = 0.85  # bfloat16 has to take less than this share of float32's time
@@ -30,7 +30,7 @@ def resolve(settings, strategy):
         ratio = seconds["bfloat16"] / seconds["float32"]
         precision = "bfloat16" if ratio < WORTHWHILE else "float32"
         reason = f"a convolution in bfloat16 takes {ratio:.2f} of float32's time here"
-    print(f"--precision auto: {precision} ({reason})", flush=True)
+    say(f"--precision auto: {precision} ({reason})")
     return dataclasses.replace(settings, precision=precision)
 
 
