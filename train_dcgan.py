@@ -218,17 +218,17 @@ def introduction(settings, device, num_images, steps_done, writes):
 
 
 def report(record, epochs):
-    """Print a line about an epoch, an EpochRecord, where no progress bar shows it."""
-    if sys.stdout.isatty() and sys.stderr.isatty():
-        return
+    """Print a line about an epoch, an EpochRecord; in a terminal above the progress bar."""
     left = round((epochs - record.epoch) * record.seconds / 60)
     fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
-    say(
+    line = (
         f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
         f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
         f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
         f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left"
     )
+    with tqdm.external_write_mode():
+        say(line)
 
 
 if __name__ == "__main__":

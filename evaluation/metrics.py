@@ -85,7 +85,7 @@ def kid(a, b, parts=10, most=10_000):
     """KID of features (N, dim) and (M, dim), unbiased: (value, error).
 
     The maximum mean discrepancy of Gretton et al. 2012 with the kernel (x y / dim + 1)^3 of
-    Binkowski et al. 2018, over all pairs of at most `most` digits of each set, chosen at random but
+    Bińkowski et al. 2018, over all pairs of at most `most` digits of each set, chosen at random but
     always the same. `error` is its standard error, by a jackknife over `parts` parts of both sets,
     which near 0 is up to twice too large. The value may fall below 0.
     """
