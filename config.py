@@ -145,7 +145,9 @@ class TrainSettings(Settings):
             object.__setattr__(self, "num_codes", min(32, self.noise_dim // 4))
         super().__post_init__()
         if self.deterministic and self.tf32 == "on":
-            raise UserError("--tf32 on rounds as each GPU does; leave it out with --deterministic")
+            raise UserError(
+                "--deterministic switches TF32 off, --tf32 on switches it on; give one of them"
+            )
         if self.num_codes > self.noise_dim:
             raise UserError(
                 f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "

@@ -88,7 +88,7 @@ def output_path(settings, folder):
     default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if not path.name:
-        raise UserError(f"--output {path}: is the whole disk; name a new folder in it")
+        raise UserError(f"--output {path}: is the root folder; name a file or folder in it")
     if path.suffix != suffix and settings.format != "saved_model":
         raise UserError(f"--output {path}: must be a file that ends in {suffix}")
     return path

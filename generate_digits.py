@@ -274,14 +274,17 @@ def load_latents(path):
 
     Raises UserError when it holds neither.
     """
-    try:
-        name, arrays = "latents", readers.read_npz(path, "latents")
-    except UserError:
-        name, arrays = "noise", readers.read_npz(path, "noise")
+    arrays = readers.read_arrays(path, ("latents", "noise"))
+    name = "latents" if "latents" in arrays else "noise"
+    if name not in arrays:
+        held = ", ".join(filter(None, arrays)) or "no named array"
+        raise UserError(f"--latents {path}: holds neither noise nor latents; it has: {held}")
     array = arrays[name]
     if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")
-    array = array[np.isfinite(array).all(1)].astype(np.float32)
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    array = array[np.isfinite(array).all(1)]
     if not len(array):
         raise UserError(f"--latents {path}: its {name} is not finite")
     return {name: array}

@@ -53,7 +53,8 @@ def read_arrays(path, preferred=()):
             if start.startswith(IDX_START):
                 return {"": read_idx(file)}
             if start.startswith(ZIP_START):
-                named = [name for name in preferred if name in names_in(file)]
+                held = names_in(file)
+                named = [name for name in preferred if name in held]
                 return read_npz(path, *named[:1], file=file)
     except UNREADABLE as error:
         raise unreadable(path, "arrays", error) from error
@@ -136,7 +137,7 @@ def read_npz(path, *names, file=None):
     Raises UserError when the file is not an .npz, is damaged, or lacks a name.
     """
     try:
-        wanted = {f"{name}.npy" for name in names}
+        wanted = {*names, *(f"{name}.npy" for name in names)}  # NumPy reads either
         with zipfile.ZipFile(file or path) as archive:
             members = [each for each in archive.infolist() if not names or each.filename in wanted]
             if sum(member.file_size for member in members) > LARGEST_ARCHIVE:

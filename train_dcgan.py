@@ -18,7 +18,7 @@ import data
 from config import TrainSettings
 from startup import importing_tensorflow
 from storage import locks
-from storage.runs import Run, in_words
+from storage.runs import Run, format_epochs
 from training import cluster
 from training.bug_report import print_report
 from training.checkpointer import NotFinite
@@ -195,7 +195,7 @@ def print_plan(run, fixed, invocation, num_images):
 def introduction(settings, device, num_images, steps_done, writes):
     """What will happen, in a few lines."""
     steps = num_images // settings.batch_size
-    begun = f"resumed after epoch {in_words(steps_done / steps)}" if steps_done else "new"
+    begun = f"resumed after epoch {format_epochs(steps_done / steps)}" if steps_done else "new"
     folders = [
         Path(root) / settings.run for root in (settings.checkpoints_dir, settings.samples_dir)
     ]

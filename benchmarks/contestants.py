@@ -69,7 +69,7 @@ def matmul_gflops():
     return 2 * n**3 / min(seconds) / 1e9
 
 
-def ours(batch_size, precision="float32", compile="auto", tf32="on"):
+def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
     """This repo's networks and loop, with the script's own settings.
 
     With `tf32` off, float32 products on an NVIDIA GPU keep all their bits.

@@ -44,9 +44,9 @@ function noise(purpose, seed) {
   return Array.from({ length: generator.inputMetadata[0].shape[1] }, normal);
 }
 
-/** Noise moved along the sliders' directions and rescaled to its old length, the only length seen
- * in training. The first quarter stays: its largest number may choose a discrete code, and the
- * digit would jump. */
+/** Noise that the sliders have moved: all but its first quarter, along the sliders' directions, and
+ * rescaled to its old length, the only length seen in training. The first quarter stays, because
+ * its largest number may choose a discrete code, and the digit would jump. */
 function bend(z, positions) {
   const first = Math.ceil(z.length / 4);
   const directions = positions.map((_, i) => noise(i + 1, 0).slice(first));

@@ -40,7 +40,7 @@ def code_and_rest(path, latents, num_codes, *arguments):
 def closed_path(anchors, frames):
     """A smooth closed path through noise (N, dim), N at least 2: float32 (N frames, dim).
 
-    A closed Catmull-Rom spline (1974), brought back to the sphere; step i frames is anchor i.
+    A closed spline (Catmull & Rom 1974), brought back to the sphere; step i frames is anchor i.
     """
     before, after, next_but_one = (np.roll(anchors, shift, 0) for shift in (1, -1, -2))
     t = np.arange(frames)[:, None] / frames
@@ -65,9 +65,9 @@ def project(generator, target, seed, steps):
     """Search for the noise whose image is nearest to `target`, uint8 (28, 28).
 
     Gradient descent on the mean squared difference, from the nearest samples of the seed. Each
-    keeps its discrete code, which has no gradient; its other numbers stay on their sphere. Yields
-    after each step
-    (noise (1, dim), root mean square difference in grey levels).
+    keeps its discrete code, which has no gradient; its other numbers keep the length
+    sqrt(dim - num_codes). Yields (noise (1, dim), root mean square difference in grey levels)
+    after each step.
     """
     dim, goal = generator.input_shape[1], tf.constant(data.to_model_range(target), tf.float32)
     num_codes = generator.get_layer("code").num_codes
@@ -82,15 +82,15 @@ def project(generator, target, seed, steps):
     def step():
         code, rest = z[:, :num_codes], z[:, num_codes:]
         rest *= radius / tf.norm(rest, axis=1, keepdims=True)
-        on_sphere = tf.concat([code, rest], 1)
+        current = tf.concat([code, rest], 1)
         with tf.GradientTape() as tape:
-            tape.watch(on_sphere)
-            difference = generator(on_sphere, training=False)[..., 0] - goal
+            tape.watch(current)
+            difference = generator(current, training=False)[..., 0] - goal
             errors = tf.reduce_mean(tf.square(difference), [1, 2])
-        z.assign(on_sphere)
-        optimizer.apply([tape.gradient(errors, on_sphere)], [z])
+        z.assign(current)
+        optimizer.apply([tape.gradient(errors, current)], [z])
         best = tf.argmin(errors)
-        return on_sphere[best][None], tf.sqrt(errors[best]) * 127.5
+        return current[best][None], tf.sqrt(errors[best]) * 127.5
 
     best, smallest = None, np.inf
     for _ in range(steps):

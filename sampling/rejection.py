@@ -67,8 +67,7 @@ class RejectionSampler:
 
         The k-th seven wanted is the k-th confident seven drawn, so asking for more never changes
         those before. `report(n)` is called with the number found in each block. Raises UserError
-        when they are not
-        found among max_draws(N).
+        when they are not found among max_draws(N).
         """
         num = missing = len(wanted)
         found = Accepted(

@@ -2,15 +2,18 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from cli import UserError
 
+ABANDONED = 3600  # seconds after which nobody writes a partial file any more
 # What opening or flushing fails with where there is nothing to be had; not EIO, ENOSPC or EDQUOT.
 CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY)
 CANNOT_SYNC += (errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
@@ -27,6 +30,7 @@ def replacing(path):
     path = Path(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
+        remove_abandoned(path)
         try:
             with open(partial, "wb") as file:
                 yield file
@@ -55,26 +59,29 @@ def taking_place(path):
             yield whole
             for written in (*whole.rglob("*"), whole):
                 flush(written)
-            replace_path(whole, path, Path(beside, "old"))
+            replace_path(whole, path)
             flush(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def replace_path(new, path, aside):
-    """Rename the file or folder `new` to `path`; a folder that is there goes `aside`.
+def replace_path(new, path):
+    """Rename the file or folder `new` to `path`, in place of what is there.
 
-    No rename replaces a full folder. It is put back when the new one is refused.
+    No rename replaces a full folder. It is renamed, removed once the new one is in its place, and
+    put back when that fails.
     """
-    had_folder = path.is_dir()
-    if had_folder:
-        os.rename(path, aside)
-    try:
+    if not path.is_dir():
         os.replace(new, path)
-    except OSError:
-        if had_folder:
-            os.rename(aside, path)
+        return
+    former = path.with_name(f".{path.name}.{secrets.token_hex(4)}.former")
+    os.rename(path, former)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        os.rename(former, path)
         raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def replace_with_checksum(path, content):
@@ -112,6 +119,14 @@ def check_writable(folder, flag=""):
             pass
     except OSError as error:
         raise unwritable(folder, error, flag) from error
+
+
+def remove_abandoned(path):
+    """Remove what killed processes left of writing `path`: untouched for ABANDONED seconds."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if partial.is_file() and time.time() - partial.stat().st_mtime > ABANDONED:
+                partial.unlink()
 
 
 def remove_partial_files(*folders):

@@ -17,7 +17,7 @@ import numpy as np
 
 import data
 import readers
-from cli import UserError
+from cli import UserError, say
 from storage import files, images
 
 IDX_ENDING = "-images-idx3-ubyte.gz"
@@ -107,10 +107,15 @@ def write(output, samples, scale=0, invert=False):
 
 
 def write_idx_labels(path, samples):
-    """Write the labels beside IDX images, in a list of one path; remove former ones if unknown."""
+    """Write the labels beside IDX images and return their path in a list.
+
+    Without labels, remove an older file of them, which would be read as those of the new images.
+    """
     labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
     if "labels" not in samples.arrays:
-        labels.unlink(missing_ok=True)
+        if labels.exists():
+            labels.unlink()
+            say(f"Removed {labels}: it had the labels of the former images")
         return []
     with files.replacing(labels) as file:
         write_idx(file, [samples.arrays["labels"]], samples.num)

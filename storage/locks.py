@@ -2,8 +2,7 @@
 
 The file `lock` in a run's folder is locked with flock where supported; the lock is released when
 the process ends, however it ends. It also names its owner, so that a second process on the same
-host is
-refused where the file system knows no locks (Lustre, some NFS).
+host is refused where the file system knows no locks (Lustre, some NFS).
 """
 
 import contextlib

@@ -289,12 +289,12 @@ def load_snapshot(folder, which):
     arrays = read_npz(path)
     epoch = arrays.pop("epoch", None)
     is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
-    return arrays, f"{path}, epoch {in_words(epoch)}" if is_number else str(path)
+    return arrays, f"{path}, epoch {format_epochs(epoch)}" if is_number else str(path)
 
 
-def in_words(epochs):
-    """A number of epochs, with two digits after the point where it is not whole."""
-    return f"{float(epochs):.2f}".rstrip("0").rstrip(".")
+def format_epochs(epochs):
+    """A number of epochs as text, with at most three digits after the point."""
+    return f"{float(epochs):.3f}".rstrip("0").rstrip(".")
 
 
 def read_num_codes(arrays, source):

@@ -9,7 +9,7 @@ from cli import UserError
 from models import build_generator
 from storage.runs import read_num_codes
 
-LARGEST_NOISE = 10**4  # numbers a sample, as for --noise_dim
+LARGEST_NOISE = 10**4  # the largest --noise_dim, as in config.py
 
 
 def named_variables(holder):

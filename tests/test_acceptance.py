@@ -83,7 +83,7 @@ class StubSampler:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run's folder with a snapshot; few images are enough to calibrate."""
+    """A run's folder. Few images are enough to calibrate; a text stands for a generator."""
     monkeypatch.setattr(acceptance, "NUM_CALIBRATION", 500)
     monkeypatch.setattr(acceptance, "Sampler", StubSampler)
     monkeypatch.setattr(acceptance, "weights_sha256", str)

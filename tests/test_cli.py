@@ -72,6 +72,7 @@ def test_each_field_is_a_flag_with_help(settings_class):
         ["--save_every", "soon"],
         ["--precision", "float8"],
         ["--compile", "maybe"],
+        ["--tf32", "maybe"],
         ["--strategy", "all"],
         ["--run", "../elsewhere"],
         ["--run", "/tmp/run"],

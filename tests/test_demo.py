@@ -27,7 +27,7 @@ return getComputedStyle(shown).outlineStyle;
 def build_copyist():
     """A generator that needs no training: a mixture, sharp as a rule, of ten real digits.
 
-    Ten more numbers shade a pixel of the top row each, so that no two digits are equal.
+    Each of ten more numbers shades one pixel of the top row, so that no two digits are equal.
     """
     with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
         pixels, labels = arrays["x_train"], arrays["y_train"]

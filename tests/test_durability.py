@@ -263,5 +263,6 @@ def test_memory_and_descriptors_stay_flat(tmp_path, digits):
                 held.append((pages * resource.getpagesize() >> 20, open_files))
             return np.min(held, axis=0)
 
-        growth = [*(-held_after(10) + held_after(40))]
-    assert growth[0] < 40 and growth[1] <= 2  # MB of 50 a state, and files
+        before, after = held_after(10), held_after(60)
+    assert after[0] - before[0] < 100  # MB; a state has 50, so those of 50 epochs were not kept
+    assert after[1] - before[1] <= 2

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,17 +67,23 @@ def test_an_interrupted_folder_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path, monkeypatch, error):
     path = tmp_path / "digits"
     path.mkdir()
     (path / "old.txt").touch()
+    rename = files.os.rename
 
-    def refuse(*_):
-        raise OSError(errno.EACCES, "no")
+    def refuse(old, new):
+        if new == path and (old / "new.txt").exists():
+            raise error
+        rename(old, new)
 
-    with pytest.raises(UserError, match="cannot be written"), files.taking_place(path) as folder:
+    monkeypatch.setattr(files.os, "rename", refuse)
+    expected = UserError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected), files.taking_place(path) as folder:
         folder.mkdir()
-        monkeypatch.setattr(files.os, "replace", refuse)
+        (folder / "new.txt").touch()
     assert [each.name for each in path.iterdir()] == ["old.txt"]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -121,6 +128,17 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     (tmp_path / "mine.partial").touch()
     files.remove_partial_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
+
+
+def test_what_was_abandoned_long_ago_is_removed_by_the_next_to_write(tmp_path):
+    path = tmp_path / "a[1].txt"
+    old, new = (path.with_name(f".{path.name}.{name}.partial") for name in ("old", "new"))
+    for partial in (old, new):
+        partial.touch()
+    os.utime(old, (0, 0))
+    with files.replacing(path) as file:
+        file.write(b"a")
+    assert not old.exists() and new.exists()
 
 
 def test_a_folder_is_checked_by_many_at_once(tmp_path):

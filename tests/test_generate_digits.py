@@ -196,7 +196,10 @@ def test_an_interpolation_is_drawn_again_from_its_latents(small_run, tmp_path):
 def test_an_archive_without_noise_is_refused(small_run, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", images=np.zeros((3, 28, 28), np.uint8))
     assert draw(small_run, "--latents", tmp_path / "other.npz") == 2
-    assert "holds no array 'noise'; it has: images" in one_line(capsys.readouterr().err)
+    assert "neither noise nor latents; it has: images" in one_line(capsys.readouterr().err)
+    np.savez(tmp_path / "huge.npz", noise=np.full((3, 200), 1e300))
+    assert draw(small_run, "--latents", tmp_path / "huge.npz") == 2
+    assert "its noise is not finite" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

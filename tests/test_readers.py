@@ -175,6 +175,10 @@ def test_arrays_that_nobody_asked_for_are_left_unread(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     np.savez(path, notes=np.array([{"by": "me"}]), much=np.zeros(1 << 20), images=DIGITS)
     np.testing.assert_array_equal(data.load_images(path), DIGITS)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images", bytes(3 << 20))  # NumPy takes this name, too
+        archive.writestr("notes.npy", b"")
+    assert "unpacks to more" in refusal(data.load_images, path)
 
 
 def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):

@@ -248,8 +248,8 @@ def test_a_snapshot_comes_with_words_that_say_which_it_is(tmp_path):
     arrays, words = runs.load_snapshot(tmp_path, "latest")
     assert arrays.keys() == {"weights"}
     assert words == f"{tmp_path}/generator.npz, epoch 2.5"
-    for epoch, words in ((12_345, "12345"), (100, "100"), (10.256, "10.26"), (0, "0")):
+    for epoch, text in ((12_345, "12345"), (100, "100"), (10.2564, "10.256"), (0, "0")):
         np.savez(tmp_path / "generator.npz", weights=np.ones(3), epoch=np.array(epoch))
-        assert runs.load_snapshot(tmp_path, "latest")[1].endswith(f", epoch {words}")
+        assert runs.load_snapshot(tmp_path, "latest")[1].endswith(f", epoch {text}")
     with pytest.raises(UserError, match=r"generator-best\.npz: no such generator"):
         runs.load_snapshot(tmp_path, "best")

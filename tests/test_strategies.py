@@ -78,17 +78,29 @@ def test_tf32_is_on_unless_it_is_switched_off_or_bits_must_repeat(monkeypatch, o
 
 
 @pytest.mark.parametrize(
-    ("capability", "expected"), [((9, 0), "H100, TF32 on"), ((7, 0), "H100"), (None, "H100")]
+    ("capabilities", "is_on", "expected"),
+    [
+        ([(9, 0)], True, "H100, TF32 on"),
+        ([(9, 0)], False, "H100, TF32 off"),
+        ([(7, 0)], True, "H100"),
+        ([None], True, "H100"),
+        ([(9, 0), (7, 0)], True, "H100, H100"),
+    ],
 )
-def test_the_start_of_a_run_says_whether_tf32_is_used(monkeypatch, capability, expected):
-    details = {"device_name": "H100"} | ({"compute_capability": capability} if capability else {})
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: ["GPU:0"])
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
+def test_the_start_of_a_run_says_whether_tf32_is_used(monkeypatch, capabilities, is_on, expected):
+    def details(capability):
+        known = {"compute_capability": capability} if capability else {}
+        return known | {"device_name": "H100"}
+
+    experimental = tf.config.experimental
+    monkeypatch.setattr(experimental, "tensor_float_32_execution_enabled", lambda: is_on)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: capabilities)
+    monkeypatch.setattr(experimental, "get_device_details", details)
     assert strategies.describe(tf.distribute.get_strategy()) == expected
 
 
 def test_tf32_does_not_go_with_bits_that_must_repeat():
-    with pytest.raises(UserError, match=r"^--tf32 on .*--deterministic"):
+    with pytest.raises(UserError, match=r"^--deterministic .*--tf32 on"):
         TrainSettings(tf32="on", deterministic=True)
 
 

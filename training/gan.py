@@ -18,9 +18,8 @@ from training.losses import (
 from training.progress import METRICS
 from training.strategies import rows_of_replica
 
-R1_INTERVAL = (
-    16  # steps between two penalties, whose weight is multiplied by it (Karras et al. 2020)
-)
+# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020).
+R1_INTERVAL = 16
 EARLY_IMAGES = 18 * 60_000  # while the penalty is smaller
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 

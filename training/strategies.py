@@ -9,13 +9,13 @@ import shutil
 import tensorflow as tf
 
 from cli import UserError, say
-from training.cluster import slurm_port
+from training.cluster import EXAMPLE, slurm_port
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 WORKER_LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
 
-HAVE_TF32 = (8, 0)  # compute capability of the first GPUs that have it
+FIRST_WITH_TF32 = (8, 0)  # compute capability of the first GPUs that have it
 
 
 def connect(settings):
@@ -82,7 +82,15 @@ def find_cluster(settings):
     """The resolver of the cluster that TF_CONFIG, or else Slurm, describes."""
     resolvers = tf.distribute.cluster_resolver
     if "TF_CONFIG" in os.environ:
-        return resolvers.TFConfigClusterResolver()
+        resolver = resolvers.TFConfigClusterResolver()
+        try:
+            resolver.cluster_spec()
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"TF_CONFIG describes no cluster ({reason}); for example: {EXAMPLE}"
+            ) from error
+        return resolver
     # Without NVIDIA's tools it cannot count the GPUs itself.
     no_gpu = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
     options = {"port_base": slurm_port(settings.port)}
@@ -215,7 +223,7 @@ def describe(strategy):
     else:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         words = ", ".join(each.get("device_name", "a GPU") for each in details)
-        if min(each.get("compute_capability", (0, 0)) for each in details) >= HAVE_TF32:
+        if min(each.get("compute_capability", (0, 0)) for each in details) >= FIRST_WITH_TF32:
             is_on = tf.config.experimental.tensor_float_32_execution_enabled()
             words += f", TF32 {'on' if is_on else 'off'}"
     if replicas > 1:
