@@ -234,7 +234,10 @@ def test_xla_computes_the_same_step(gan, digits):
     np.testing.assert_allclose(take_steps(gan, 2), take_steps(compiled, 2), rtol=1e-3)
     found = named_variables(compiled.generator_ema)
     for name, variable in named_variables(gan.generator_ema).items():
-        np.testing.assert_allclose(variable, found[name], rtol=0.02, atol=1e-4)
+        is_close = np.isclose(variable, found[name], rtol=0.02, atol=1e-4)
+        # Where a gradient is nearly zero, rounding decides which way Adam takes its first step.
+        assert is_close.mean() > 1 - 1e-5, name
+        np.testing.assert_allclose(variable, found[name], rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.slow
