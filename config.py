@@ -34,6 +34,7 @@ REPOSITORY = Path(__file__).resolve().parent
 MNIST = str(REPOSITORY / "assets" / "mnist.npz")
 CLASSIFIER = str(REPOSITORY / "assets" / "classifier.npz")
 PRETRAINED = "pretrained"  # the name of the run that ships with the repo
+LARGEST_NOISE_DIM = 10**4
 WHICH_GENERATOR = "latest, or best: the snapshot with the best FID in training"
 
 
@@ -59,13 +60,13 @@ class TrainSettings(Settings):
         0.99, "Adam's decay of the second moment", below_one, fixed_on_resume=True
     )
     noise_dim: int = option(
-        200, "length of the generator's input", between(1, 10**4), fixed_on_resume=True
+        200, "length of the generator's input", between(1, LARGEST_NOISE_DIM), fixed_on_resume=True
     )
     num_codes: int = option(
         None,
         "discrete codes in the generator's input, 0 for none (default: 32, or a quarter of "
         "--noise_dim if that is less)",
-        between(0, 10**4),
+        between(0, LARGEST_NOISE_DIM),
         fixed_on_resume=True,
     )
     dropout: float = option(

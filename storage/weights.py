@@ -6,10 +6,9 @@ import keras
 import numpy as np
 
 from cli import UserError
+from config import LARGEST_NOISE_DIM
 from models import build_generator
 from storage.runs import read_num_codes
-
-LARGEST_NOISE = 10**4  # the largest --noise_dim, as in config.py
 
 
 def named_variables(holder):
@@ -48,7 +47,7 @@ def weights_sha256(network):
 def load_generator(arrays, source):
     """A generator with the weights of a snapshot; raises UserError when they do not fit."""
     kernel = arrays.get("dense/kernel")
-    if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE:
+    if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE_DIM:
         raise UserError(f"{source}: is not a generator snapshot (no dense/kernel that fits)")
     num_codes = read_num_codes(arrays, source)
     if num_codes > kernel.shape[0]:
