@@ -20,14 +20,11 @@ from startup import importing_tensorflow
 from storage import locks
 from storage.runs import Run, format_epochs
 from training import cluster
-from training.bug_report import print_report
+from training.bug_report import NVIDIA_DRIVER, print_report
 from training.checkpointer import NotFinite
 from training.interruption import Interruption
 from training.progress import Progress
 from training.writer import BackgroundWriter
-
-# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
-NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def main(argv=None):

@@ -2,7 +2,7 @@
 
 python benchmarks/time_to_quality.py trains both in one process, alternating so that their training
 times stay equal: Digitgen for 100 epochs, the tutorial for 50, which are their defaults. That takes
-three hours on two Xeon cores. It scores 10,000 samples of each along the way, and writes
+three to four hours on two cores. It scores 10,000 samples of each along the way, and writes
 time-to-quality.json and time-to-quality.png.
 """
 
@@ -91,7 +91,7 @@ def save_chart(file, results, limits):
     """Write a PNG: FID and share of sure samples by minutes of training, for each racer."""
     figure = images.new_figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
-    labels = ("FID to the test images", f"share of samples with confidence above {SURE}")
+    labels = ("FID to the test images", f"share with confidence above {SURE}")
     for axes, key, label in zip(panels, ("fid_test", "sure"), labels):
         for name, rows in results.items():
             axes.plot(*([row[each] for row in rows] for each in ("minutes", key)), ".-", label=name)

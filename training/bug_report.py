@@ -23,6 +23,8 @@ PACKAGES += ("protobuf", "tf2onnx", "onnxruntime", "ai-edge-litert")
 VARIABLES = ("KERAS_", "TF_CPP_", "TF_CONFIG", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_XLA_")
 VARIABLES += ("CUDA_", "NVIDIA_", "XLA_", "OMP_", "SLURM_JOB", "SLURM_PROCID")
 VARIABLES += ("PYTHONIOENCODING", "PYTHONUTF8", "LANG", "LC_ALL", "MPLCONFIGDIR", "TMPDIR")
+# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
+NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def print_report(settings):
@@ -55,7 +57,7 @@ def describe_system():
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield platform.platform()
     yield f"{platform.machine()}, {os.cpu_count()} cores, {usable} of them ours, {' '.join(simd)}"
-    for driver in ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1"):
+    for driver in NVIDIA_DRIVER:
         if os.path.exists(driver):
             yield f"NVIDIA's driver: {driver}"
 
@@ -114,7 +116,7 @@ def describe_environment():
         ("working folder", os.getcwd()),
         ("temporary folder", tempfile.gettempdir()),
     ):
-        can = "can be written" if os.access(place, os.W_OK) else "can not be written"
+        can = "can be written" if os.access(place, os.W_OK) else "cannot be written"
         yield f"{name}: {place}, {can}"
 
 

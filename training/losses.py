@@ -21,10 +21,9 @@ def generator_loss(fake_logits):
 def generator_gradient(discriminator_gradient, fake_logits):
     """Gradient of the generator's loss at the fake images, from the discriminator's.
 
-    Both losses depend on a fake image only through its own logit l. With respect to l, the
-    generator's
-    softplus(-l) has the derivative -sigmoid(-l), the discriminator's softplus(l) has sigmoid(l),
-    and the ratio of the two is -exp(-l). So one backward pass through the discriminator serves
+    Both losses depend on a fake image only through its own logit l. The derivative with respect
+    to l is -sigmoid(-l) for the generator's softplus(-l) and sigmoid(l) for the discriminator's
+    softplus(l); their ratio is -exp(-l). So one backward pass through the discriminator serves
     both networks: the gradient (batch, 28, 28, 1) of its loss, times this factor for each image,
     is the generator's. It needs a discriminator that does not mix the images of a batch
     (`check_images_stay_apart`). The exponent is clipped at 60 to avoid overflow.
