@@ -1,19 +1,13 @@
-"""The command line made from a settings class: options, checks, errors and exit statuses.
+"""The command line made from a settings class: options, checks and errors.
 
-Nothing here imports TensorFlow, so `--help` and a mistyped flag answer at once. Scripts import this
-first, because it explains what is not installed.
+Nothing here imports TensorFlow, so `--help` and a mistyped flag answer at once.
 """
 
 import argparse
 import dataclasses
-import errno
 import os
 import re
 import sys
-from pathlib import Path
-
-# errno values of an output that is closed or full.
-OUTPUT_GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
 class UserError(Exception):
@@ -28,33 +22,6 @@ def option(default, help, check=None, fixed_on_resume=False):
     """
     metadata = {"help": help, "check": check, "fixed_on_resume": fixed_on_resume}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def explain_import_error(kind, error, traceback):
-    """Answer an import of a package that fails with one line and exit status 2: sys.excepthook."""
-    if isinstance(error, ImportError) and not is_ours(error.name):
-        report_mistake(missing_package(error))
-        raise SystemExit(2)
-    sys.__excepthook__(kind, error, traceback)
-
-
-if sys.excepthook is sys.__excepthook__:  # not in a notebook, which has its own
-    sys.excepthook = explain_import_error
-
-
-def is_ours(name):
-    """Whether a module of this name is part of this project: its absence is a fault of ours."""
-    first = (name or "").partition(".")[0]
-    return any(Path(__file__).with_name(each).exists() for each in (f"{first}.py", first))
-
-
-def missing_package(error):
-    """What to do about an ImportError of someone else's package, in words."""
-    reason = " ".join(str(error).split())[:200]
-    return (
-        f"a package is missing or broken ({reason}); "
-        f"{sys.executable} -m pip install -r {Path(__file__).with_name('requirements.txt')}"
-    )
 
 
 class Settings:
@@ -97,42 +64,6 @@ def parse(settings_class, argv=None):
     return settings_class(**vars(parser.parse_args(argv)))
 
 
-def run_command(settings_class, function, argv=None):
-    """Parse the words, call the function with the settings, and return the exit status.
-
-    0 done, 2 the person's mistake (one line on stderr), 130 after Ctrl-C; the function may return
-    a status of its own. A fault of ours keeps its traceback, and Python's exit status 1.
-    """
-    make_output_safe()
-    try:
-        return function(parse(settings_class, argv)) or 0
-    except UserError as error:
-        report_mistake(error)
-    except ImportError as error:
-        if is_ours(error.name):
-            raise
-        report_mistake(missing_package(error))
-    except MemoryError:
-        report_mistake("out of memory; ask for less at a time, or close what else uses it")
-    except OSError as error:
-        where = error.filename
-        if where is None and error.errno in OUTPUT_GONE:
-            where = "standard output"
-            drop_output(1)
-        if where is None:
-            raise
-        report_mistake(f"{where}: {error.strerror}")
-    except KeyboardInterrupt:
-        return 130
-    return 2
-
-
-def report_mistake(message):
-    """Print the one line that a mistake is answered with."""
-    line = str(message).replace("\n", "\\n").replace("\r", "\\r")
-    say(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
-
-
 def say(line, file=None):
     """Print a line; a closed or full output is no error."""
     file = file or sys.stdout
@@ -147,22 +78,6 @@ def drop_output(descriptor):
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
-
-
-def make_output_safe():
-    """Give standard streams that are closed somewhere to go, and escape what cannot be printed.
-
-    A closed descriptor would otherwise be that of the next file opened, which stray messages of
-    native code would then end up in.
-    """
-    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(nowhere, True)
-    os.close(nowhere)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed when Python began
-            setattr(sys, name, open(os.devnull, "w"))
-        if hasattr(getattr(sys, name), "reconfigure"):
-            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 # Checks of one value: each returns what is wrong with it, or None.

@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from cli import UserError, run_command, say  # first: it explains what is not installed
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
 
 import data
+from cli import UserError, say
 from config import EvaluateSettings
 from evaluation import metrics
-from startup import importing_tensorflow
-from storage import files, images, runs
+from machine import files
+from machine.loading import importing_tensorflow
+from storage import images, runs
 
 SHOWN = 50  # images in a picture
 

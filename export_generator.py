@@ -4,12 +4,14 @@ import os
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command, say  # first: it explains what is not installed
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
+from cli import UserError, say
 from config import ExportSettings
-from startup import importing_tensorflow
-from storage import exports, files, metadata, runs
+from machine import files
+from machine.loading import importing_tensorflow
+from storage import exports, metadata, runs
 
 
 def main(argv=None):

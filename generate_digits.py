@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command, say  # first: it explains what is not installed
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 import data
 import readers
+from cli import UserError, say
 from config import GenerateSettings
-from startup import importing_tensorflow
-from storage import files, formats, images, runs
+from machine import files
+from machine.loading import importing_tensorflow
+from storage import formats, images, runs
 
 MAX_IN_MEMORY = 1_000_000  # digits asked for by label, or with their noise
 PROJECTION_STEPS = 300

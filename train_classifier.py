@@ -4,16 +4,17 @@ import io
 import sys
 from pathlib import Path
 
-from cli import UserError, run_command, say  # first: it explains what is not installed
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
 
 import data
+from cli import UserError, say
 from config import ClassifierSettings
 from evaluation import metrics
-from startup import importing_tensorflow
-from storage import files
+from machine import files
+from machine.loading import importing_tensorflow
 
 BATCH_SIZE = 100
 LEARNING_RATE = 1.5e-3  # the highest, reached after a tenth of the steps

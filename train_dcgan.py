@@ -8,21 +8,21 @@ import sys
 import time
 from pathlib import Path
 
-from cli import UserError, run_command, say  # first: it explains what is not installed
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
 import numpy as np
 from tqdm import tqdm
 
 import data
+from cli import UserError, say
 from config import TrainSettings
-from startup import importing_tensorflow
-from storage import locks
+from machine import cluster, locks
+from machine.loading import importing_tensorflow
+from machine.report import NVIDIA_DRIVER, print_report
+from machine.signals import Interruption
 from storage.runs import Run, format_epochs
-from training import cluster
-from training.bug_report import NVIDIA_DRIVER, print_report
 from training.checkpointer import NotFinite
-from training.interruption import Interruption
 from training.progress import Progress
 from training.writer import BackgroundWriter
 
@@ -40,12 +40,12 @@ def train(settings):
     images = load_images(settings)
     is_chief = cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
-        from training import precision, strategies
+        from machine.provenance import describe_invocation
+        from training import distributed, precision
         from training.chief import Chief
         from training.gan import DCGAN
-        from training.provenance import describe_invocation
 
-        devices = strategies.Devices(settings)
+        devices = distributed.Devices(settings)
     settings = precision.resolve(settings, devices.strategy)
     digest = data.digest(images)
     fixed = settings.fixed_on_resume() | {"images": digest}
@@ -54,7 +54,7 @@ def train(settings):
     if settings.dry_run:
         return print_plan(run, fixed, invocation, len(images))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(strategies.errors_explained(devices.strategy))
+        stack.enter_context(distributed.errors_explained(devices.strategy))
         if is_chief:
             stack.enter_context(run)
             run.check_settings(fixed)

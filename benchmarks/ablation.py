@@ -17,7 +17,7 @@ import evaluate_digits
 import train_dcgan
 from cli import parse
 from config import TrainSettings
-from startup import importing_tensorflow
+from machine.loading import importing_tensorflow
 
 
 def layer(words):

@@ -14,7 +14,7 @@ import numpy as np
 
 import data
 from config import TrainSettings
-from startup import importing_tensorflow
+from machine.loading import importing_tensorflow
 
 MULTIPLYING = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
 
@@ -78,15 +78,15 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
         import tensorflow as tf
 
         from sampling.sampler import Sampler
-        from training import strategies
+        from training import distributed
         from training.gan import DCGAN
 
         settings = TrainSettings(
             batch_size=batch_size, precision=precision, compile=compile, tf32=tf32
         )
-        strategy = strategies.connect(settings)
+        strategy = distributed.connect(settings)
         pixels = data.load_images(settings.data)
-        gan = DCGAN(settings, pixels, strategy, strategies.use_xla(settings, strategy))
+        gan = DCGAN(settings, pixels, strategy, distributed.use_xla(settings, strategy))
     sampler = Sampler(gan.generator_ema)
 
     @functools.cache

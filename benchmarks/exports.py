@@ -27,7 +27,8 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
 from benchmark import describe_machine  # noqa: E402
 
 import export_generator  # noqa: E402
-from storage import exports, files, runs  # noqa: E402
+from machine import files  # noqa: E402
+from storage import exports, runs  # noqa: E402
 
 NODE_MODULES = REPOSITORY / "demo" / "node_modules"
 SIZES = (1, 100)  # digits in a call

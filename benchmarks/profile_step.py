@@ -18,7 +18,7 @@ import numpy as np
 
 import data
 from config import TrainSettings
-from startup import importing_tensorflow
+from machine.loading import importing_tensorflow
 
 CALLS = (
     "While",

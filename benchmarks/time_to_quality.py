@@ -16,7 +16,8 @@ import numpy as np
 
 import data
 from config import MNIST
-from storage import files, images
+from machine import files
+from storage import images
 
 BATCH_SIZE = 256
 STEPS = 60_000 // BATCH_SIZE  # an epoch

@@ -10,7 +10,8 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
-from cli import Settings, UserError, file_path, option, run_command, say  # noqa: E402
+from cli import Settings, UserError, file_path, option, say  # noqa: E402
+from machine.command import run_command  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

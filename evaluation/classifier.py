@@ -10,9 +10,9 @@ import tensorflow as tf
 import data
 from cli import UserError
 from config import CLASSIFIER
+from machine import files
 from models import build_classifier
 from readers import read_npz
-from storage import files
 from storage.weights import assign_all, named_variables
 
 

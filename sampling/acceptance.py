@@ -16,9 +16,10 @@ import numpy as np
 import data
 from cli import UserError, say
 from config import MNIST
+from machine import files
 from readers import read_npz
 from sampling.sampler import Sampler
-from storage import files, runs
+from storage import runs
 from storage.weights import weights_sha256
 
 DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average

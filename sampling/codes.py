@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sampling.noise import BLOCK, codes_of, with_code
-from storage import files, images
+from machine import files
+from sampling.randomness import BLOCK, codes_of, with_code
+from storage import images
 
 TITLE = "a row per code, the same remaining noise along a column"
 ROWS, COLUMNS = 100, 20  # of the picture: codes shown at most, and samples of each

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from sampling.noise import sample_noise
+from sampling.randomness import sample_noise
 from sampling.sampler import Sampler
 
 CANDIDATES = 2000  # samples of the seed among which `project` looks for a start

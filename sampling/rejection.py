@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cli import UserError
-from sampling.noise import BLOCK, acceptance_noise
+from sampling.randomness import BLOCK, acceptance_noise
 
 MIN_DRAWS = 20_000  # draws before giving up,
 DRAWS_EACH = 100  # and more draws for each sample that is wanted

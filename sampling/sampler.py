@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from sampling.noise import BLOCK, sample_noise, with_code
+from sampling.randomness import BLOCK, sample_noise, with_code
 
 
 class Sampler:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cli import UserError
-from startup import hidden_messages
-from storage import files, metadata
+from machine import files
+from machine.loading import hidden_messages
+from storage import metadata
 
 BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4

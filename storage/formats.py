@@ -18,7 +18,8 @@ import numpy as np
 import data
 import readers
 from cli import UserError, say
-from storage import files, images
+from machine import files
+from storage import images
 
 IDX_ENDING = "-images-idx3-ubyte.gz"
 ENDINGS = {".png": "png", ".npz": "npz", IDX_ENDING: "idx", ".gif": "gif", ".mp4": "mp4"}

@@ -26,8 +26,7 @@ import numpy as np
 
 from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
-from readers import read_npz
-from storage.files import (
+from machine.files import (
     check_writable,
     checksum_path,
     is_whole,
@@ -36,7 +35,8 @@ from storage.files import (
     replace_with_checksum,
     replacing,
 )
-from storage.locks import Lock
+from machine.locks import Lock
+from readers import read_npz
 
 STATES_KEPT = 3
 STATE = re.compile(r"state-([0-9]{9,})\.npz")

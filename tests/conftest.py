@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads get in Ten
 import numpy as np
 import pytest
 
-from startup import importing_tensorflow
+from machine.loading import importing_tensorflow
 
 with importing_tensorflow():
     import tensorflow  # noqa: F401

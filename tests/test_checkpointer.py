@@ -7,8 +7,8 @@ import pytest
 
 from config import TrainSettings
 from helpers import one_line, state_paths, steps_saved, train
+from machine.files import is_whole
 from readers import read_npz
-from storage.files import is_whole
 from storage.runs import Run
 from training import checkpointer
 from training.checkpointer import Checkpointer, NotFinite, check_finite

@@ -9,7 +9,7 @@ import pytest
 from cli import UserError
 from config import CLASSIFIER, REPOSITORY
 from evaluation.classifier import DigitClassifier, Predictions
-from storage import files
+from machine import files
 
 
 def test_the_shipped_classifier_is_as_good_as_the_readme_says(mnist, classifier, test_predictions):

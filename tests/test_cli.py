@@ -6,9 +6,10 @@ import errno
 import pytest
 
 import config
-from cli import Settings, UserError, parse, run_command
+from cli import Settings, UserError, parse
 from config import TrainSettings
 from helpers import one_line
+from machine.command import run_command
 
 
 def settings_classes():

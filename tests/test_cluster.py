@@ -11,8 +11,8 @@ import pytest
 
 from config import REPOSITORY
 from helpers import one_line, roots, run_script, train
-from storage.locks import Lock
-from training import cluster
+from machine import cluster
+from machine.locks import Lock
 
 WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from models import build_generator
 from sampling import codes
-from sampling.noise import codes_of
+from sampling.randomness import codes_of
 from sampling.sampler import Sampler
 from storage import images
 

@@ -28,7 +28,8 @@ from helpers import (
     train,
     without_clock,
 )
-from storage import files, images
+from machine import files
+from storage import images
 from storage.runs import Run
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,9 @@ import data
 import evaluate_digits
 from config import CLASSIFIER, EvaluateSettings
 from helpers import one_line, roots, train
+from machine import files
 from readers import read_npz
-from storage import files, images
+from storage import images
 
 
 @pytest.fixture(scope="module")

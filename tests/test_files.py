@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli import UserError
-from storage import files
+from machine import files
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):

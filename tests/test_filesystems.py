@@ -17,8 +17,8 @@ import export_generator
 from cli import UserError
 from config import EvaluateSettings, ExportSettings
 from helpers import one_line
+from machine import files
 from machines import MNIST, REPOSITORY, begun_run, failing, open_run, train
-from storage import files
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])

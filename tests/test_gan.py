@@ -12,7 +12,7 @@ import training.gan
 from cli import UserError
 from config import REPOSITORY, TrainSettings
 from readers import read_npz
-from sampling.noise import BLOCK, SAMPLING, TRAINING, normal_noise
+from sampling.randomness import BLOCK, SAMPLING, TRAINING, normal_noise
 from storage.weights import named_variables
 from training.gan import DCGAN, R1_INTERVAL
 from training.losses import generator_loss

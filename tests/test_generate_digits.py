@@ -9,7 +9,7 @@ import pytest
 import generate_digits
 from evaluation.classifier import DigitClassifier
 from helpers import one_line, roots
-from sampling.noise import codes_of, sample_noise
+from sampling.randomness import codes_of, sample_noise
 from sampling.sampler import Sampler
 from storage import images, runs
 from storage.weights import load_generator

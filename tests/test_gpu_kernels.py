@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from config import TrainSettings
-from sampling.noise import BLOCK
+from sampling.randomness import BLOCK
 from sampling.sampler import Sampler
 from training.gan import DCGAN
 

@@ -15,8 +15,8 @@ SCRIPTS = [
     "export_generator",
     "train_classifier",
 ]
-ROOMS = {"training", "sampling", "evaluation", "storage"}
-BELOW_STORAGE = {"data", "readers", "models", "layers", "config", "cli", "startup"}
+ROOMS = {"training", "sampling", "evaluation", "storage", "machine"}
+BELOW_STORAGE = {"data", "readers", "models", "layers", "machine", "config", "cli"}
 
 # What a room may import beside its own modules: a folder, or a module at the root.
 MAY_IMPORT = {script: ROOMS | BELOW_STORAGE for script in SCRIPTS} | {
@@ -28,7 +28,7 @@ MAY_IMPORT = {script: ROOMS | BELOW_STORAGE for script in SCRIPTS} | {
     "readers": {"config", "cli"},
     "models": {"layers", "cli"},
     "layers": {"cli"},
-    "startup": {"cli"},
+    "machine": {"config", "cli"},
     "config": {"cli"},
     "cli": set(),
 }

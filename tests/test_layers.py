@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import layers
-from sampling.noise import DROPOUT, random_key
+from sampling.randomness import DROPOUT, random_key
 
 
 def slopes(layer, inputs, upstream):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models import build_discriminator, without_sigmoid
-from sampling.noise import DROPOUT, random_key
+from sampling.randomness import DROPOUT, random_key
 from training.losses import (
     check_images_stay_apart,
     discriminator_loss,

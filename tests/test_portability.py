@@ -10,13 +10,12 @@ import sys
 
 import pytest
 
-import cli
-import startup
 from cli import UserError
 from helpers import one_line, roots, run_script
+from machine import command, files, loading
+from machine.signals import Interruption
 from machines import SCRIPTS, TINY, failing
-from storage import exports, files, images
-from training.interruption import Interruption
+from storage import exports, images
 
 NO_HOME = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']"
 NOWHERE = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "TMPDIR")
@@ -63,7 +62,7 @@ def test_keras_in_use_with_another_backend_is_named(monkeypatch):
 
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(UserError, match=r"backend jax.*KERAS_BACKEND=tensorflow"):
-        startup.load_keras()
+        loading.load_keras()
 
 
 def test_keras_in_use_with_other_settings_gets_ours():
@@ -71,7 +70,7 @@ def test_keras_in_use_with_other_settings_gets_ours():
 
     keras.config.set_image_data_format("channels_first")
     keras.config.set_dtype_policy("mixed_float16")
-    startup.load_keras()
+    loading.load_keras()
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.dtype_policy().name == keras.config.floatx() == "float32"
 
@@ -137,8 +136,8 @@ def test_a_crash_of_tensorflow_while_it_loads_is_shown(tmp_path):
 
 
 def test_messages_are_hidden_where_no_process_can_be_started(monkeypatch, capfd):
-    monkeypatch.setattr(startup.subprocess, "Popen", failing(errno.EAGAIN))
-    with startup.hidden_messages():
+    monkeypatch.setattr(loading.subprocess, "Popen", failing(errno.EAGAIN))
+    with loading.hidden_messages():
         os.write(2, b"shown, for want of better\n")
     assert "shown" in capfd.readouterr().err
 
@@ -180,7 +179,7 @@ def test_what_an_output_cannot_print_is_escaped(monkeypatch):
     for encoding in ("ascii", "koi8-r"):
         written = io.BytesIO()
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
-        cli.make_output_safe()
+        command.make_output_safe()
         print("FID\u221e \u00b1 \u00e9 \udcff", flush=True)
         assert b"FID" in written.getvalue()
 
@@ -188,7 +187,7 @@ def test_what_an_output_cannot_print_is_escaped(monkeypatch):
 def test_closed_streams_go_nowhere(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    cli.make_output_safe()
+    command.make_output_safe()
     print("x", flush=True)
     assert not sys.stderr.isatty()
 

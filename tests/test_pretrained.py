@@ -10,7 +10,7 @@ import generate_digits
 from config import REPOSITORY
 from evaluation import metrics
 from readers import read_npz
-from sampling.noise import with_code
+from sampling.randomness import with_code
 from sampling.sampler import Sampler
 from storage import images, runs
 from storage.weights import load_generator

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from config import TrainSettings
-from training import provenance
+from machine import provenance
 
 
 def test_an_invocation_has_all_that_a_repetition_needs(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from cli import UserError
 from evaluation.classifier import Predictions
 from sampling import rejection
-from sampling.noise import BLOCK, acceptance_noise
+from sampling.randomness import BLOCK, acceptance_noise
 from sampling.rejection import RejectionSampler
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import data
 from models import build_generator
-from sampling.noise import BLOCK, codes_of, sample_noise
+from sampling.randomness import BLOCK, codes_of, sample_noise
 from sampling.sampler import Sampler
 
 

@@ -11,10 +11,11 @@ import pytest
 from cli import UserError
 from config import TrainSettings
 from helpers import roots
+from machine import cluster
+from machine.signals import Interruption
 from machines import REPOSITORY, TINY, train
 from storage import runs
-from training import cluster, strategies
-from training.interruption import Interruption
+from training import distributed
 
 
 def test_ports_are_a_job_s_own_and_named_when_taken(monkeypatch):
@@ -77,7 +78,7 @@ def gpus(monkeypatch):
     def put(number):
         visible[:] = [Device() for _ in range(number)]
 
-    config = strategies.tf.config
+    config = distributed.tf.config
     monkeypatch.setattr(config, "get_visible_devices", lambda _: [*visible])
     monkeypatch.setattr(
         config, "set_visible_devices", lambda devices, _: visible.__setitem__(slice(None), devices)
@@ -96,13 +97,13 @@ def test_the_most_gpus_that_divide_the_batch_are_used(number, used, gpus, monkey
         def __init__(self, devices):
             self.num_replicas_in_sync = len(devices)
 
-    monkeypatch.setattr(strategies.tf.distribute, "MirroredStrategy", Mirrored)
+    monkeypatch.setattr(distributed.tf.distribute, "MirroredStrategy", Mirrored)
     gpus(number)
-    assert strategies.connect(TrainSettings()).num_replicas_in_sync == used == len(gpus.visible)
+    assert distributed.connect(TrainSettings()).num_replicas_in_sync == used == len(gpus.visible)
     assert (f"{used} of {number} GPUs" in capsys.readouterr().out) == (used < number)
     gpus(number)
-    assert len(strategies.choose_gpus(TrainSettings(), workers=2)) == used
-    assert len(strategies.choose_gpus(TrainSettings(strategy="one"), workers=1)) == 1
+    assert len(distributed.choose_gpus(TrainSettings(), workers=2)) == used
+    assert len(distributed.choose_gpus(TrainSettings(strategy="one"), workers=1)) == 1
 
 
 def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):
@@ -110,9 +111,9 @@ def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):
         raise RuntimeError("Physical devices cannot be modified after being initialized")
 
     gpus(3)
-    monkeypatch.setattr(strategies.tf.config, "set_visible_devices", fail)
-    monkeypatch.setattr(strategies.tf.config.experimental, "set_memory_growth", fail)
-    assert strategies.connect(TrainSettings(strategy="one")).num_replicas_in_sync == 1
+    monkeypatch.setattr(distributed.tf.config, "set_visible_devices", fail)
+    monkeypatch.setattr(distributed.tf.config.experimental, "set_memory_growth", fail)
+    assert distributed.connect(TrainSettings(strategy="one")).num_replicas_in_sync == 1
 
 
 @pytest.mark.slow

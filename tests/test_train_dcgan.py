@@ -27,9 +27,9 @@ from helpers import (
     steps_saved,
     train,
 )
+from machine.locks import Lock
 from readers import read_npz
 from storage import images, runs
-from storage.locks import Lock
 from storage.runs import EpochRecord
 
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 import data
 from config import TrainSettings
-from sampling.noise import TRAINING, normal_noise
+from sampling.randomness import TRAINING, normal_noise
 from sampling.sampler import Sampler
+from training.distributed import rows_of_replica
 from training.gan import DCGAN
-from training.strategies import rows_of_replica
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from models import build_discriminator, build_generator, without_sigmoid
-from sampling.noise import DROPOUT, TRAINING, normal_noise, random_key
+from sampling.randomness import DROPOUT, TRAINING, normal_noise, random_key
 from storage.weights import assign_all, named_variables
+from training.distributed import rows_of_replica
 from training.losses import (
     check_images_stay_apart,
     discriminator_loss,
@@ -16,7 +17,6 @@ from training.losses import (
     r1_penalty,
 )
 from training.progress import METRICS
-from training.strategies import rows_of_replica
 
 # Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020).
 R1_INTERVAL = 16

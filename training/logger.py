@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from cli import UserError
-from storage import files, images
+from machine import files
+from storage import images
 from storage.runs import EpochRecord
 
 GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid

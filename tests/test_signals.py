@@ -6,8 +6,8 @@ import signal
 import numpy as np
 
 from helpers import read_history, steps_saved, train
+from machine.signals import Interruption
 from training.gan import DCGAN
-from training.interruption import Interruption
 
 
 def test_a_second_signal_is_not_caught():

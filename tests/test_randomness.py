@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sampling.noise import (
+from sampling.randomness import (
     BLOCK,
     DROPOUT,
     SAMPLING,

@@ -7,7 +7,7 @@ import tensorflow as tf
 from cli import UserError
 from config import TrainSettings
 from helpers import one_line, roots, run_script, train
-from training import strategies
+from training import distributed
 from training.gan import DCGAN
 
 
@@ -20,11 +20,11 @@ def test_two_replicas_train_the_same_run_as_one():
 
 def test_a_replica_alone_takes_all_rows():
     batch = tf.reshape(tf.range(24), [8, 3])
-    np.testing.assert_array_equal(strategies.rows_of_replica(batch), batch)
+    np.testing.assert_array_equal(distributed.rows_of_replica(batch), batch)
 
 
 def test_a_worker_alone_agrees_with_itself():
-    workers = strategies.Workers(tf.distribute.get_strategy())
+    workers = distributed.Workers(tf.distribute.get_strategy())
     variable = tf.Variable([1.0, 2.0])
     assert workers.maximum([3, -4]) == [3, -4]
     workers.check_same({"seed": 0})
@@ -33,7 +33,7 @@ def test_a_worker_alone_agrees_with_itself():
 
 
 def test_mirrored_on_one_device_says_so_and_goes_on(capsys):
-    strategy = strategies.connect(TrainSettings(strategy="mirrored"))
+    strategy = distributed.connect(TrainSettings(strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 1
     assert "only one device" in capsys.readouterr().out
 
@@ -49,11 +49,11 @@ def test_mirrored_on_one_device_trains(tmp_path, data_path):
 @pytest.mark.parametrize(("compile", "expected"), [("auto", False), ("on", True), ("off", False)])
 def test_xla_is_left_out_on_a_cpu_unless_asked_for(compile, expected):
     settings = TrainSettings(compile=compile)
-    assert strategies.use_xla(settings, tf.distribute.get_strategy()) == expected
+    assert distributed.use_xla(settings, tf.distribute.get_strategy()) == expected
 
 
 def test_a_cpu_is_described_by_its_cores():
-    assert strategies.describe(tf.distribute.get_strategy()).startswith("the CPU, ")
+    assert distributed.describe(tf.distribute.get_strategy()).startswith("the CPU, ")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_tf32_is_on_unless_it_is_switched_off_or_bits_must_repeat(monkeypatch, o
     monkeypatch.setattr(tf.config.optimizer, "set_experimental_options", lambda _: None)
     before = experimental.tensor_float_32_execution_enabled()
     try:
-        strategies.connect(TrainSettings(**options))
+        distributed.connect(TrainSettings(**options))
         assert experimental.tensor_float_32_execution_enabled() == expected
     finally:
         experimental.enable_tensor_float_32_execution(before)
@@ -96,7 +96,7 @@ def test_the_start_of_a_run_says_whether_tf32_is_used(monkeypatch, capabilities,
     monkeypatch.setattr(experimental, "tensor_float_32_execution_enabled", lambda: is_on)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: capabilities)
     monkeypatch.setattr(experimental, "get_device_details", details)
-    assert strategies.describe(tf.distribute.get_strategy()) == expected
+    assert distributed.describe(tf.distribute.get_strategy()) == expected
 
 
 def test_tf32_does_not_go_with_bits_that_must_repeat():
@@ -120,11 +120,11 @@ def test_a_lost_worker_is_said_in_one_line_and_our_own_fault_keeps_its_traceback
     lost = tf.errors.UnavailableError(None, None, "the connection\nwas reset")
     with (
         pytest.raises(UserError, match=r"another worker was lost.*the connection was reset"),
-        strategies.errors_explained(Cluster()),
+        distributed.errors_explained(Cluster()),
     ):
         raise lost
     with (
         pytest.raises(tf.errors.UnavailableError),
-        strategies.errors_explained(tf.distribute.get_strategy()),
+        distributed.errors_explained(tf.distribute.get_strategy()),
     ):
         raise lost

@@ -9,7 +9,7 @@ import shutil
 import tensorflow as tf
 
 from cli import UserError, say
-from training.cluster import EXAMPLE, slurm_port
+from machine.cluster import EXAMPLE, slurm_port
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)

@@ -11,7 +11,7 @@ import pytest
 from cli import UserError
 from config import REPOSITORY
 from helpers import one_line, run_script
-from startup import hidden_messages, hidden_packages
+from machine.loading import hidden_messages, hidden_packages
 
 
 @pytest.mark.parametrize("script", ["train_dcgan.py", "generate_digits.py"])
@@ -32,7 +32,7 @@ def test_help_and_mistakes_answer_at_once(script):
 def test_packages_that_only_keras_would_use_are_left_out_and_can_be_loaded_later():
     code = """
 import sys
-from startup import importing_tensorflow
+from machine.loading import importing_tensorflow
 with importing_tensorflow():
     import keras
 assert "tensorflow" in sys.modules

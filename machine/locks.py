@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from cli import UserError, say
-from storage.files import unwritable
+from machine.files import unwritable
 
 WARNED = set()  # the folders of which a warning has said that they cannot be locked
 

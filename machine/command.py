@@ -1,0 +1,94 @@
+"""Running a command: exit statuses, packages that are missing, and output streams.
+
+Scripts import this first, because it explains what is not installed.
+"""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+from cli import UserError, drop_output, parse, say
+from config import REPOSITORY
+
+# errno values of an output that is closed or full.
+OUTPUT_GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
+
+
+def explain_import_error(kind, error, traceback):
+    """Answer an import of a package that fails with one line and exit status 2: sys.excepthook."""
+    if isinstance(error, ImportError) and not is_ours(error.name):
+        report_mistake(missing_package(error))
+        raise SystemExit(2)
+    sys.__excepthook__(kind, error, traceback)
+
+
+if sys.excepthook is sys.__excepthook__:  # not in a notebook, which has its own
+    sys.excepthook = explain_import_error
+
+
+def is_ours(name):
+    """Whether a module of this name is part of this project: its absence is a fault of ours."""
+    first = (name or "").partition(".")[0]
+    return any((REPOSITORY / each).exists() for each in (f"{first}.py", first))
+
+
+def missing_package(error):
+    """What to do about an ImportError of someone else's package, in words."""
+    reason = " ".join(str(error).split())[:200]
+    return (
+        f"a package is missing or broken ({reason}); "
+        f"{sys.executable} -m pip install -r {REPOSITORY / 'requirements.txt'}"
+    )
+
+
+def run_command(settings_class, function, argv=None):
+    """Parse the words, call the function with the settings, and return the exit status.
+
+    0 done, 2 the person's mistake (one line on stderr), 130 after Ctrl-C; the function may return
+    a status of its own. A fault of ours keeps its traceback, and Python's exit status 1.
+    """
+    make_output_safe()
+    try:
+        return function(parse(settings_class, argv)) or 0
+    except UserError as error:
+        report_mistake(error)
+    except ImportError as error:
+        if is_ours(error.name):
+            raise
+        report_mistake(missing_package(error))
+    except MemoryError:
+        report_mistake("out of memory; ask for less at a time, or close what else uses it")
+    except OSError as error:
+        where = error.filename
+        if where is None and error.errno in OUTPUT_GONE:
+            where = "standard output"
+            drop_output(1)
+        if where is None:
+            raise
+        report_mistake(f"{where}: {error.strerror}")
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+def report_mistake(message):
+    """Print the one line that a mistake is answered with."""
+    line = str(message).replace("\n", "\\n").replace("\r", "\\r")
+    say(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
+
+
+def make_output_safe():
+    """Give standard streams that are closed somewhere to go, and escape what cannot be printed.
+
+    A closed descriptor would otherwise be that of the next file opened, which stray messages of
+    native code would then end up in.
+    """
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed when Python began
+            setattr(sys, name, open(os.devnull, "w"))
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
