@@ -43,7 +43,7 @@ def train(settings):
         from machine.provenance import describe_invocation
         from training import distributed, precision
         from training.chief import Chief
-        from training.gan import DCGAN
+        from training.step import Trainer
 
         devices = distributed.Devices(settings)
     settings = precision.resolve(settings, devices.strategy)
@@ -61,7 +61,7 @@ def train(settings):
             run.save_settings(fixed, invocation)
             writer = stack.enter_context(BackgroundWriter())
 
-        gan = DCGAN(settings, images, devices.strategy, devices.compiled)
+        gan = Trainer(settings, images, devices.strategy, devices.compiled)
         chief, progress = None, Progress()
         if is_chief:
             chief = Chief(run, gan, images, writer)
@@ -72,7 +72,7 @@ def train(settings):
 
         say(introduction(settings, devices.description, len(images), gan.steps_done, is_chief))
         with Interruption() as interruption:
-            trainer = Trainer(settings, gan, progress, chief, devices.workers, interruption)
+            trainer = Loop(settings, gan, progress, chief, devices.workers, interruption)
             stopped_by = trainer.train()
         if stopped_by:
             same = "same command without --fresh" if settings.fresh else "same command"
@@ -86,7 +86,7 @@ def train(settings):
     return 0
 
 
-class Trainer:
+class Loop:
     """The loop over epochs and steps. The later workers of a cluster have no `chief`."""
 
     def __init__(self, settings, gan, progress, chief, workers, interruption):
@@ -141,7 +141,7 @@ class Trainer:
             if stopped_by:
                 return stopped_by
             start, taken = time.perf_counter(), min(left, count)
-            metrics = self.gan.train_steps(order, np.array(taken, np.int32)).numpy()
+            metrics = self.gan.take_steps(order, np.array(taken, np.int32)).numpy()
             seconds = time.perf_counter() - start
             if not np.isfinite(metrics).all():
                 raise NotFinite(f"step {self.gan.steps_done:,}", "the losses")

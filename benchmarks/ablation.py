@@ -40,7 +40,7 @@ def main():
 
         from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
         from storage import weights
-        from training import gan
+        from training import step
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,8 +87,8 @@ def main():
         network.add(Activation("sigmoid", dtype="float32"))
         return network
 
-    gan.build_generator = weights.build_generator = build_generator
-    gan.build_discriminator = build_discriminator
+    step.build_generator = weights.build_generator = build_generator
+    step.build_discriminator = build_discriminator
     settings = parse(TrainSettings, trial.train)
     words = ["--run", settings.run, "--checkpoints_dir", settings.checkpoints_dir]
     words += ["--samples_dir", settings.samples_dir]

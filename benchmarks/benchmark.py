@@ -197,14 +197,14 @@ import data
 from config import TrainSettings
 from storage.runs import Run
 from training.chief import Chief
-from training.gan import DCGAN
+from training.step import Trainer
 from training.progress import Progress
 from training.writer import BackgroundWriter
 settings = TrainSettings(batch_size=8, evaluate_every=5, checkpoints_dir="c", samples_dir="s")
-gan = DCGAN(settings, np.zeros((8, 28, 28), np.uint8))
+gan = Trainer(settings, np.zeros((8, 28, 28), np.uint8))
 with Run(settings) as run, BackgroundWriter() as writer:
     chief, progress = Chief(run, gan, data.load_images(settings.data), writer), Progress()
-    metrics = gan.train_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32)).numpy()
+    metrics = gan.take_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32)).numpy()
     whole, stalls = [], []
     for epoch in range(1, 31):
         start = time.perf_counter()

@@ -79,14 +79,14 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
 
         from sampling.sampler import Sampler
         from training import distributed
-        from training.gan import DCGAN
+        from training.step import Trainer
 
         settings = TrainSettings(
             batch_size=batch_size, precision=precision, compile=compile, tf32=tf32
         )
         strategy = distributed.connect(settings)
         pixels = data.load_images(settings.data)
-        gan = DCGAN(settings, pixels, strategy, distributed.use_xla(settings, strategy))
+        gan = Trainer(settings, pixels, strategy, distributed.use_xla(settings, strategy))
     sampler = Sampler(gan.generator_ema)
 
     @functools.cache
@@ -95,7 +95,7 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
 
     def run(steps):
         order = order_of(gan.steps_done // (len(pixels) // batch_size))
-        gan.train_steps(order, np.array(steps, np.int32)).numpy()
+        gan.take_steps(order, np.array(steps, np.int32)).numpy()
 
     run.draw = lambda num: np.concatenate([*sampler.sample(num, settings.seed)])
     run.flops = lambda: count_flops(

@@ -63,17 +63,17 @@ def trace(steps):
         import tensorflow as tf
         from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-        from training.gan import DCGAN
+        from training.step import Trainer
 
     settings = TrainSettings()
     images = data.load_images(settings.data)
-    gan, order = DCGAN(settings, images), data.epoch_order(len(images), 256, 0, 0)
-    gan.train_steps(order, np.array(2, np.int32)).numpy()
+    gan, order = Trainer(settings, images), data.epoch_order(len(images), 256, 0, 0)
+    gan.take_steps(order, np.array(2, np.int32)).numpy()
     with tempfile.TemporaryDirectory() as folder:
         level = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)
         start = time.perf_counter()
         with tf.profiler.experimental.Profile(folder, options=level):
-            gan.train_steps(order, np.array(steps, np.int32)).numpy()
+            gan.take_steps(order, np.array(steps, np.int32)).numpy()
             seconds = time.perf_counter() - start
         (path,) = Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(path.read_bytes())

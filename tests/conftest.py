@@ -19,13 +19,13 @@ with importing_tensorflow():
 
 import data
 import training.chief
-import training.gan
+import training.step
 from config import MNIST
 from evaluation.classifier import DigitClassifier
 from helpers import train
 from readers import read_npz
 from sampling.sampler import Sampler
-from training.gan import DCGAN
+from training.step import Trainer
 
 deselected = []
 
@@ -51,7 +51,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_networks():
-    """Runs with the same settings share a DCGAN, put back to its first state, and its Sampler.
+    """Runs with the same settings share a Trainer, put back to its first state, and its Sampler.
 
     Tracing the step takes 5 seconds, tracing the Sampler one.
     """
@@ -61,14 +61,14 @@ def shared_networks():
         seen = settings.fixed_on_resume() | {"sample_every": None}  # what the networks depend on
         key = json.dumps(seen), data.digest(images), compiled
         if key not in built:
-            gan = DCGAN(settings, images, strategy, compiled)
+            gan = Trainer(settings, images, strategy, compiled)
             built[key] = gan, gan.state()
         gan, first_state = built[key]
         gan.load_state(first_state)
         return gan
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.gan, "DCGAN", build)
+        patch.setattr(training.step, "Trainer", build)
         patch.setattr(training.chief, "Sampler", functools.cache(Sampler))
         yield
 

@@ -12,8 +12,8 @@ from readers import read_npz
 from storage.runs import Run
 from training import checkpointer
 from training.checkpointer import Checkpointer, NotFinite, check_finite
-from training.gan import DCGAN
 from training.progress import Progress
+from training.step import Trainer
 
 STATE = {"step": np.array(15), "generator_ema/dense/kernel": np.ones(3), "generator/x": np.ones(2)}
 
@@ -35,7 +35,7 @@ def test_a_state_and_its_generator_are_written(run):
 
 
 class OneLayer:
-    """In place of a DCGAN: a thing with a state."""
+    """In place of a Trainer: a thing with a state."""
 
     def num_bytes(self):
         return 100
@@ -136,13 +136,13 @@ def test_a_state_gone_bad_stops_the_run_and_is_not_saved(copied_run, data_path, 
 
 
 def test_losses_gone_bad_stop_the_run(tmp_path, data_path, capsys, monkeypatch):
-    train_steps = DCGAN.train_steps
+    take_steps = Trainer.take_steps
 
     def go_bad(gan, order, count):
-        metrics = train_steps.__get__(gan, DCGAN)(order, count)
+        metrics = take_steps.__get__(gan, Trainer)(order, count)
         return metrics * np.nan if gan.steps_done > 5 else metrics
 
-    monkeypatch.setattr(DCGAN, "train_steps", go_bad)
+    monkeypatch.setattr(Trainer, "take_steps", go_bad)
     assert train(tmp_path, data_path, "--epochs", 3) == 2
     assert "the losses" in one_line(capsys.readouterr().err)
     (newest,) = state_paths(tmp_path)
@@ -151,15 +151,15 @@ def test_losses_gone_bad_stop_the_run(tmp_path, data_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_a_weight_gone_bad_is_not_saved(tmp_path, data_path, capsys, monkeypatch):
-    train_steps = DCGAN.train_steps
+    take_steps = Trainer.take_steps
 
     def go_bad(gan, order, count):  # where no loss shows it
-        metrics = train_steps.__get__(gan, DCGAN)(order, count)
+        metrics = take_steps.__get__(gan, Trainer)(order, count)
         if gan.steps_done > 5:
             gan.generator_ema.variables[0].assign(gan.generator_ema.variables[0] * np.nan)
         return metrics
 
-    monkeypatch.setattr(DCGAN, "train_steps", go_bad)
+    monkeypatch.setattr(Trainer, "take_steps", go_bad)
     assert train(tmp_path, data_path, "--epochs", 3) == 2
     assert "generator_ema/dense/kernel" in one_line(capsys.readouterr().err)
     assert steps_saved(tmp_path) == [5]

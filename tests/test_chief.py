@@ -21,7 +21,7 @@ IMAGES = np.zeros((50, 28, 28), np.uint8)
 
 
 class TinyGAN:
-    """In place of a DCGAN: a generator of one layer, and a state."""
+    """In place of a Trainer: a generator of one layer, and a state."""
 
     def __init__(self):
         layers = [DiscreteCode(2, name="code"), keras.layers.Dense(784, "tanh")]

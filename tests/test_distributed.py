@@ -8,7 +8,7 @@ from cli import UserError
 from config import TrainSettings
 from helpers import one_line, roots, run_script, train
 from training import distributed
-from training.gan import DCGAN
+from training.step import Trainer
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monk
     def run_out(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
 
-    monkeypatch.setattr(DCGAN, "train_steps", run_out)
+    monkeypatch.setattr(Trainer, "take_steps", run_out)
     assert train(tmp_path, data_path, "--epochs", 1) == 2
     assert "--batch_size" in one_line(capsys.readouterr().err)
 

@@ -12,7 +12,7 @@ from tensorflow.python.framework import kernels
 from config import TrainSettings
 from sampling.randomness import BLOCK
 from sampling.sampler import Sampler
-from training.gan import DCGAN
+from training.step import Trainer
 
 ON_GPU = ("GPU", "DEFAULT")  # DEFAULT kernels run on any device
 
@@ -59,7 +59,7 @@ def test_an_operation_without_a_kernel_is_noticed():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_operation_has_a_kernel_for_gpus(precision):
     settings = TrainSettings(batch_size=8, precision=precision)
-    gan = DCGAN(settings, np.zeros((16, 28, 28), np.uint8))
+    gan = Trainer(settings, np.zeros((16, 28, 28), np.uint8))
     step = gan.replica_step.get_concrete_function(
         tf.TensorSpec([8, 28, 28], tf.uint8),
         tf.TensorSpec([8, settings.noise_dim], tf.float32),

@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers import read_history, steps_saved, train
 from machine.signals import Interruption
-from training.gan import DCGAN
+from training.step import Trainer
 
 
 def test_a_second_signal_is_not_caught():
@@ -35,15 +35,15 @@ def test_a_signal_saves_and_the_same_command_trains_the_run_of_one_go(
     small_run, tmp_path, data_path, capsys, monkeypatch
 ):
     """Stopped in the middle of its second epoch, here in this process."""
-    train_steps = DCGAN.train_steps
+    take_steps = Trainer.take_steps
 
     def take_one_step(gan, order, count):
         if gan.steps_done == 6:
             signal.raise_signal(signal.SIGTERM)
-        return train_steps.__get__(gan, DCGAN)(order, np.array(1, np.int32))
+        return take_steps.__get__(gan, Trainer)(order, np.array(1, np.int32))
 
     with monkeypatch.context() as patch:
-        patch.setattr(DCGAN, "train_steps", take_one_step)
+        patch.setattr(Trainer, "take_steps", take_one_step)
         assert train(tmp_path, data_path, "--epochs", 2) == 143
     printed = capsys.readouterr()
     assert "saved at step 7" in printed.out and "run the same command again" in printed.out

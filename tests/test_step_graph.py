@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import data
 from config import TrainSettings
-from training.gan import DCGAN
+from training.step import Trainer
 
 HOST_CALLS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2", "Print", "StringFormat"}
 SETTINGS = TrainSettings(batch_size=8)
@@ -17,16 +17,16 @@ ORDER = data.epoch_order(40, 8, seed=0, epoch=0)
 
 @pytest.fixture(scope="module")
 def gan():
-    """A DCGAN whose step XLA compiles; it has been traced and has taken no step."""
-    gan = DCGAN(SETTINGS, np.zeros((40, 28, 28), np.uint8), compiled=True)
-    gan.train_steps.get_concrete_function(ORDER, tf.TensorSpec([], tf.int32))
+    """A Trainer whose step XLA compiles; it has been traced and has taken no step."""
+    gan = Trainer(SETTINGS, np.zeros((40, 28, 28), np.uint8), compiled=True)
+    gan.take_steps.get_concrete_function(ORDER, tf.TensorSpec([], tf.int32))
     return gan
 
 
 @pytest.fixture(scope="module")
 def loop(gan):
     """The operations of one turn of the loop over steps."""
-    function = gan.train_steps.get_concrete_function(ORDER, tf.TensorSpec([], tf.int32))
+    function = gan.take_steps.get_concrete_function(ORDER, tf.TensorSpec([], tf.int32))
     graph = function.graph.as_graph_def()
     [name] = [node.attr["body"].func.name for node in graph.node if "While" in node.op]
     [body] = [each for each in graph.library.function if each.signature.name == name]
@@ -42,8 +42,8 @@ def compiled_calls(nodes):
 def test_the_step_is_traced_once_for_any_number_of_steps_of_any_epoch(gan):
     for epoch, count in enumerate((1, 3, 5)):
         order = data.epoch_order(40, 8, seed=0, epoch=epoch)
-        gan.train_steps(order, np.array(count, np.int32))
-    assert gan.train_steps.experimental_get_tracing_count() == 1
+        gan.take_steps(order, np.array(count, np.int32))
+    assert gan.take_steps.experimental_get_tracing_count() == 1
     assert gan.replica_step.experimental_get_tracing_count() == 1
 
 

@@ -13,7 +13,7 @@ from config import TrainSettings
 from sampling.randomness import TRAINING, normal_noise
 from sampling.sampler import Sampler
 from training.distributed import rows_of_replica
-from training.gan import DCGAN
+from training.step import Trainer
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -21,9 +21,9 @@ digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
 settings = TrainSettings(batch_size=16, noise_dim=6, num_codes=3, dropout=0.25)
 order = data.epoch_order(64, 16, seed=0, epoch=0)
 
-one = DCGAN(settings, digits)
-two = DCGAN(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-metrics = [gan.train_steps(order, np.array(3, np.int32)) for gan in (one, two)]
+one = Trainer(settings, digits)
+two = Trainer(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+metrics = [gan.take_steps(order, np.array(3, np.int32)) for gan in (one, two)]
 
 # Each replica takes its rows of the same batch and the same noise.
 for whole in (order[2], normal_noise(TRAINING, 0, 2, [16, 6]).numpy()):

@@ -24,7 +24,7 @@ EARLY_IMAGES = 18 * 60_000  # while the penalty is smaller
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
-class DCGAN:
+class Trainer:
     """A generator and a discriminator in training, and `generator_ema` to draw with.
 
     `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28) wait on the host. The replicas
@@ -63,7 +63,7 @@ class DCGAN:
         return adam
 
     @tf.function
-    def train_steps(self, order, count):
+    def take_steps(self, order, count):
         """Take `count` steps; `order`, int32 (steps, batch), says which images each batch holds.
 
         Returns the METRICS of each step, float32 (count, 4).

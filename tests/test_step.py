@@ -8,17 +8,17 @@ import pytest
 import tensorflow as tf
 
 import data
-import training.gan
+import training.step
 from cli import UserError
 from config import REPOSITORY, TrainSettings
 from readers import read_npz
 from sampling.randomness import BLOCK, SAMPLING, TRAINING, normal_noise
 from storage.weights import named_variables
-from training.gan import DCGAN, R1_INTERVAL
 from training.losses import generator_loss
 from training.progress import METRICS
+from training.step import R1_INTERVAL, Trainer
 
-SETTINGS = TrainSettings(batch_size=8)  # those of the small run, which shares its DCGAN
+SETTINGS = TrainSettings(batch_size=8)  # those of the small run, which shares its Trainer
 ORDER = data.epoch_order(40, 8, seed=0, epoch=0)
 FIRST_STEPS = REPOSITORY / "tests" / "first_steps.npz"
 PLAYERS = ("generator", "discriminator")
@@ -26,14 +26,14 @@ PLAYERS = ("generator", "discriminator")
 
 @pytest.fixture(scope="module")
 def traced(digits):
-    """A DCGAN, and its first state."""
-    gan = training.gan.DCGAN(SETTINGS, digits[:40], None, False)  # see conftest.py
+    """A Trainer, and its first state."""
+    gan = training.step.Trainer(SETTINGS, digits[:40], None, False)  # see conftest.py
     return gan, gan.state()
 
 
 @pytest.fixture
 def gan(traced):
-    """A DCGAN that has taken no step."""
+    """A Trainer that has taken no step."""
     gan, first_state = traced
     gan.load_state(first_state)
     return gan
@@ -42,12 +42,12 @@ def gan(traced):
 @pytest.fixture(scope="module")
 def twin(digits):
     """Another one; tracing its step takes a while."""
-    return DCGAN(SETTINGS, digits[:40])
+    return Trainer(SETTINGS, digits[:40])
 
 
 def take_steps(gan, count, order=ORDER):
     """Take steps; return their metrics, float32 (count, 4)."""
-    return gan.train_steps(order, np.array(count, np.int32)).numpy()
+    return gan.take_steps(order, np.array(count, np.int32)).numpy()
 
 
 def values(network):
@@ -67,9 +67,9 @@ def first_moments(gan, player):
 
 @pytest.fixture(scope="module")
 def first_run(mnist):
-    """A DCGAN of batches of 64 MNIST images, its first state, and what 20 steps of it gave."""
+    """A Trainer of batches of 64 MNIST images, its first state, and what 20 steps of it gave."""
     settings = TrainSettings(batch_size=64, learning_rate=1e-5, num_codes=0, early_penalty=1.0)
-    gan = DCGAN(settings, mnist["x_train"])
+    gan = Trainer(settings, mnist["x_train"])
     first_state = gan.state()
     order = data.epoch_order(len(mnist["x_train"]), 64, seed=0, epoch=0)
     metrics, norms = [], []
@@ -137,8 +137,8 @@ def test_a_step_of_one_player_leaves_the_other(gan, player, other):
 
 @pytest.fixture(scope="module")
 def plain(digits):
-    """A DCGAN without dropout and without the R1 penalty, otherwise of the same settings."""
-    return DCGAN(dataclasses.replace(SETTINGS, dropout=0.0, gradient_penalty=0.0), digits[:40])
+    """A Trainer without dropout and without the R1 penalty, otherwise of the same settings."""
+    return Trainer(dataclasses.replace(SETTINGS, dropout=0.0, gradient_penalty=0.0), digits[:40])
 
 
 def test_the_generators_gradient_is_that_of_its_own_loss(plain, traced):
@@ -163,7 +163,7 @@ def test_the_generators_gradient_is_that_of_its_own_loss(plain, traced):
 def test_the_penalty_comes_every_so_many_steps(digits):
     """Steps 1 to 15 are the same with and without it; steps 0 and 16 are not."""
     gans = {
-        weight: DCGAN(dataclasses.replace(SETTINGS, gradient_penalty=weight), digits[:40])
+        weight: Trainer(dataclasses.replace(SETTINGS, gradient_penalty=weight), digits[:40])
         for weight in (0.0, 100.0)
     }
     same = []
@@ -199,7 +199,7 @@ class Mixing(keras.layers.Layer):
 def test_a_discriminator_that_mixes_images_is_refused(digits, monkeypatch, make_layer):
     monkeypatch.setattr("models.LeakyReLU", lambda slope: make_layer())
     with pytest.raises(ValueError, match="depends on the rest of the batch"):
-        DCGAN(SETTINGS, digits[:40])
+        Trainer(SETTINGS, digits[:40])
 
 
 def test_the_average_is_its_formula(gan):
@@ -223,14 +223,14 @@ def test_two_steps_at_once_are_two_steps(gan):
     gan.load_state(first_state)
     apart = np.concatenate([take_steps(gan, 1), take_steps(gan, 1)])
     np.testing.assert_allclose(together, apart, rtol=1e-3)
-    assert gan.train_steps.experimental_get_tracing_count() == 1
+    assert gan.take_steps.experimental_get_tracing_count() == 1
     for name, array in gan.state().items():
         np.testing.assert_allclose(array, state[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_xla_computes_the_same_step(gan, digits):
-    compiled = DCGAN(SETTINGS, digits[:40], compiled=True)
+    compiled = Trainer(SETTINGS, digits[:40], compiled=True)
     np.testing.assert_allclose(take_steps(gan, 2), take_steps(compiled, 2), rtol=1e-3)
     found = named_variables(compiled.generator_ema)
     for name, variable in named_variables(gan.generator_ema).items():
@@ -243,7 +243,7 @@ def test_xla_computes_the_same_step(gan, digits):
 @pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_bfloat16_keeps_its_variables_and_logits_in_float32(gan, digits, compiled):
-    half = DCGAN(dataclasses.replace(SETTINGS, precision="bfloat16"), digits[:40], None, compiled)
+    half = Trainer(dataclasses.replace(SETTINGS, precision="bfloat16"), digits[:40], None, compiled)
     metrics = [take_steps(each, 1) for each in (half, gan)]
     assert all(v.dtype in ("float32", "int64") for v in half.generator.variables)
     assert half.discriminator.layers[0].compute_dtype == "bfloat16"
@@ -276,7 +276,7 @@ def test_a_state_goes_on_in_another_instance(gan, twin):
 
 
 def test_a_state_of_another_network_is_refused_by_name(gan, digits):
-    wider = DCGAN(TrainSettings(batch_size=8, noise_dim=7), digits[:40])
+    wider = Trainer(TrainSettings(batch_size=8, noise_dim=7), digits[:40])
     with pytest.raises(UserError, match=r"generator/dense/kernel is .7, .* wanted is .200, "):
         gan.load_state(wider.state())
     lacking = gan.state()
