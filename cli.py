@@ -17,15 +17,16 @@ class UserError(Exception):
 def option(default, help, check=None, fixed_on_resume=False):
     """A field of a settings class, and its flag.
 
-    `check` takes a value and returns what is wrong with it, or None. `fixed_on_resume` marks
-    settings that affect training: they cannot change when a run is resumed.
+    `check` takes a value and returns what is wrong with it, or None; `local_path` marks the path of
+    a file or folder. `fixed_on_resume` marks settings that affect training: they cannot change when
+    a run is resumed.
     """
     metadata = {"help": help, "check": check, "fixed_on_resume": fixed_on_resume}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 class Settings:
-    """What the settings classes share: their checks.
+    """What the settings classes share: their checks, and ~ for the home folder in paths.
 
     Raises UserError, naming the flag, when a value fails its check.
     """
@@ -35,6 +36,11 @@ class Settings:
             check, value = field.metadata["check"], getattr(self, field.name)
             if field.type is str and (not isinstance(value, str) or "\0" in value):
                 check = text
+            elif check is local_path:
+                if value == field.default:  # which may be empty
+                    continue
+                value = os.path.expanduser(value)
+                object.__setattr__(self, field.name, value)
             wrong = check and check(value)
             if wrong:
                 raise UserError(f"--{field.name} {wrong}, got {value!r}")
@@ -56,7 +62,9 @@ def parse(settings_class, argv=None):
         elif field.type is tuple:
             kind = {"type": str, "nargs": "+", "metavar": "STR"}
         else:
-            kind = {"type": field.type, "metavar": field.type.__name__.upper()}
+            is_path = field.metadata["check"] is local_path
+            name = "PATH" if is_path else field.type.__name__.upper()
+            kind = {"type": field.type, "metavar": name}
         help = field.metadata["help"]
         if field.type is not bool and field.default not in ("", ()) and "(default" not in help:
             help += " (default: %(default)s)"
@@ -173,9 +181,13 @@ def text(value):
         return "must be a text"
 
 
-def file_path(value):
-    """Check for a path that an operating system could take."""
-    if not value or "\0" in value:
+def local_path(value):
+    """Check for a path on this machine, not the address of a bucket (gs://, s3://) or a page."""
+    if re.match(r"[^/\\]{2,}:/", value):
+        return "must be a file or folder on this machine, not an address; copy or mount it first"
+    if value.startswith("~"):
+        return "must begin with a home folder that exists (or ./~, if that is its name)"
+    if not value:
         return "must be a path"
 
 

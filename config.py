@@ -16,7 +16,7 @@ from cli import (
     between,
     digits_and_spaces,
     dropout_rate,
-    file_path,
+    local_path,
     not_negative,
     one_of,
     option,
@@ -100,7 +100,7 @@ class TrainSettings(Settings):
         fixed_on_resume=True,
     )
     data: str = option(
-        MNIST, "an .npz, .npy or IDX file of images, or a folder with one or with PNGs", file_path
+        MNIST, "an .npz, .npy or IDX file of images, or a folder with one or with PNGs", local_path
     )
     sample_every: int = option(
         1, "epochs between two sample grids", between(1, 10**6), fixed_on_resume=True
@@ -138,8 +138,8 @@ class TrainSettings(Settings):
     fresh: bool = option(False, "start over; the old run is set aside as NAME.old-1")
     dry_run: bool = option(False, "print what would be trained and written, and end")
     report: bool = option(False, "print what a bug report needs, to be pasted, and end")
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
-    samples_dir: str = option("samples", "where pictures are written", file_path)
+    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
+    samples_dir: str = option("samples", "where pictures are written", local_path)
 
     def __post_init__(self):
         if self.num_codes is None:
@@ -182,7 +182,9 @@ class GenerateSettings(Settings):
         probability,
     )
     raw: bool = option(False, "keep every sample: no rejection by the digit classifier")
-    latents: str = option("", "an .npz with `noise`, as --save_latents writes it: draw that again")
+    latents: str = option(
+        "", "an .npz with `noise`, as --save_latents writes it: draw that again", local_path
+    )
     save_latents: bool = option(False, "keep the noise of each digit in an .npz, for --latents")
     noise_scale: float = option(
         1.0, "multiplies the noise; below 1 the samples are less varied", positive_up_to_one
@@ -193,14 +195,18 @@ class GenerateSettings(Settings):
     interpolation_grid: bool = option(
         False, "a grid that interpolates between four digits in its corners"
     )
-    project: str = option("", "a PNG of 28x28; finds the noise whose image is nearest to it")
+    project: str = option(
+        "", "a PNG of 28x28; finds the noise whose image is nearest to it", local_path
+    )
     scale: int = option(0, "enlarge pictures by this factor (default: what fits)", between(0, 100))
     invert: bool = option(False, "draw black on white; --project then expects the same")
     output: str = option(
-        "", "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)"
+        "",
+        "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)",
+        local_path,
     )
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
-    samples_dir: str = option("samples", "where pictures are written", file_path)
+    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
+    samples_dir: str = option("samples", "where pictures are written", local_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,16 +217,20 @@ class EvaluateSettings(Settings):
     seed: int = option(0, "seed of the digits drawn", between(0, 2**31 - 1))
     run: str = option("", "run to score (default: your latest)", optional_run_name)
     runs: tuple = option((), "runs to score side by side", run_names)
-    images: str = option("", "an .npz, .npy or IDX file, or a folder of PNGs, to score instead")
-    output: str = option("", "a .json for the scores, pictures beside it (default: by the run)")
+    images: str = option(
+        "", "an .npz, .npy or IDX file, or a folder of PNGs, to score instead", local_path
+    )
+    output: str = option(
+        "", "a .json for the scores, pictures beside it (default: by the run)", local_path
+    )
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
     data: str = option(
-        MNIST, "an .npz with x_train and x_test, or a folder with their IDX files", file_path
+        MNIST, "an .npz with x_train and x_test, or a folder with their IDX files", local_path
     )
     checkpoints_dir: str = option(
-        "checkpoints", "where runs, and their scores, are kept", file_path
+        "checkpoints", "where runs, and their scores, are kept", local_path
     )
-    samples_dir: str = option("samples", "where pictures are written", file_path)
+    samples_dir: str = option("samples", "where pictures are written", local_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,13 +244,15 @@ class ExportSettings(Settings):
     )
     run: str = option("", "run to export (default: your latest)", optional_run_name)
     generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
-    output: str = option("", "a file, or a folder for saved_model (default: in the run's folder)")
+    output: str = option(
+        "", "a file, or a folder for saved_model (default: in the run's folder)", local_path
+    )
     batch: str = option("any", "a fixed batch size, for runtimes that need one", batch_size)
     with_classifier: bool = option(
         False, "write the digit classifier too, beside it, as NAME-classifier"
     )
     overwrite: bool = option(False, "replace an existing export")
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", file_path)
+    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +264,7 @@ class ClassifierSettings(Settings):
         0, "seed of the initial weights and the order of the images", between(0, 2**31 - 1)
     )
     data: str = option(
-        MNIST, "an .npz with labelled digits, or a folder with their IDX files", file_path
+        MNIST, "an .npz with labelled digits, or a folder with their IDX files", local_path
     )
-    output: str = option(CLASSIFIER, "an .npz for the weights; scores read this one", file_path)
+    output: str = option(CLASSIFIER, "an .npz for the weights; scores read this one", local_path)
     overwrite: bool = option(False, "replace weights that are there")

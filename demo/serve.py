@@ -10,7 +10,7 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
-from cli import Settings, UserError, file_path, option, say  # noqa: E402
+from cli import Settings, UserError, local_path, option, say  # noqa: E402
 from machine.command import run_command  # noqa: E402
 
 
@@ -20,7 +20,7 @@ class ServeSettings(Settings):
 
     host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 for all, out of a container")
     port: str = option("8000", "port to listen at")
-    folder: str = option(str(DEMO / "site"), "what to serve", file_path)
+    folder: str = option(str(DEMO / "site"), "what to serve", local_path)
     check: bool = option(False, "only say whether that can be listened at")
 
 
