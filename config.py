@@ -1,145 +1,119 @@
-"""Every number that a person may set: one frozen dataclass for each command.
+"""All settings, one frozen dataclass per command.
 
 A field is an option, with its type, default, help text and check in one place; its flag is its
-name.
+name. Flags that cannot be combined are refused here too.
 """
 
 import dataclasses
-import re
+import functools
 from pathlib import Path
 
-from cli import (
-    Settings,
-    UserError,
-    batch_size,
-    below_one,
-    between,
-    digits_and_spaces,
-    dropout_rate,
-    local_path,
-    not_negative,
-    one_of,
-    option,
-    optional_code,
-    optional_digit,
-    optional_run_name,
-    positive_up_to_one,
-    probability,
-    run_name,
-    run_names,
-    saving_interval,
-)
+from cli import Settings, UserError, between, local_path, matching, option
 
 REPOSITORY = Path(__file__).resolve().parent
 MNIST = str(REPOSITORY / "assets" / "mnist.npz")
 CLASSIFIER = str(REPOSITORY / "assets" / "classifier.npz")
 PRETRAINED = "pretrained"  # the name of the run that ships with the repo
 LARGEST_NOISE_DIM = 10**4
-WHICH_GENERATOR = "latest, or best: the snapshot with the best FID in training"
+LARGEST_SEED = 2**31 - 1
+MAX_IN_MEMORY = 10**6  # digits selected by label, or written with their noise
+RUN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
-
-def new_run_name(value):
-    """Check for a run's name that is not kept for something else."""
-    if value == PRETRAINED or re.search(r"\.old-[0-9]+$", value):
-        return "is reserved for a finished run and cannot be trained; give another name"
-    return run_name(value)
+run_name = matching(RUN, "a plain name (letters, digits, '.', '_', '-')")
+below_one = between(0, 0.9999999)
+fixed = functools.partial(option, fixed_on_resume=True)
+SNAPSHOT = functools.partial(
+    option,
+    "latest",
+    "The generator's latest snapshot, or that with the best FID in training.",
+    choices=("latest", "best"),
+    formerly="generator",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings(Settings):
     """Train a DCGAN on MNIST. To resume, run the same command again."""
 
-    run: str = option("digits", "name of the run", new_run_name)
-    epochs: int = option(100, "number of epochs to train to", between(1, 10**6))
-    batch_size: int = option(256, "images per step", between(2, 10**6), fixed_on_resume=True)
-    learning_rate: float = option(
-        1e-4, "Adam's learning rate, both networks", positive_up_to_one, fixed_on_resume=True
+    run: str = option(
+        "digits",
+        "Name of the run.",
+        matching(
+            rf"(?!{PRETRAINED}$)(?!.*\.old-[0-9]+$){RUN}",
+            f"a plain name (letters, digits, '.', '_', '-'), not {PRETRAINED} or NAME.old-1, which "
+            "are finished runs",
+        ),
     )
-    beta_1: float = option(0.0, "Adam's decay of the first moment", below_one, fixed_on_resume=True)
-    beta_2: float = option(
-        0.99, "Adam's decay of the second moment", below_one, fixed_on_resume=True
-    )
-    noise_dim: int = option(
-        200, "length of the generator's input", between(1, LARGEST_NOISE_DIM), fixed_on_resume=True
-    )
-    num_codes: int = option(
+    epochs: int = option(100, "Number of epochs to train to.", between(1, 10**6))
+    batch_size: int = fixed(256, "Images per step.", between(2, 10**6))
+    learning_rate: float = fixed(1e-4, "Adam's learning rate, both networks.", between(1e-9, 1))
+    beta_1: float = fixed(0.0, "Adam's decay of the first moment.", below_one)
+    beta_2: float = fixed(0.99, "Adam's decay of the second moment.", below_one)
+    noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
+    num_codes: int = fixed(
         None,
-        "discrete codes in the generator's input, 0 for none (default: 32, or a quarter of "
-        "--noise_dim if that is less)",
+        "Discrete codes in the generator's input, 0 for none. Default: 32, or a quarter of "
+        "--noise_dim if that is less.",
         between(0, LARGEST_NOISE_DIM),
-        fixed_on_resume=True,
     )
-    dropout: float = option(
-        0.1,
-        "the discriminator's dropout rate, in steps of 1/256",
-        dropout_rate,
-        fixed_on_resume=True,
+    dropout: float = fixed(
+        0.1, "The discriminator's dropout rate, in steps of 1/256.", between(0, 0.99)
     )
-    gradient_penalty: float = option(
-        1.0,
-        "weight of the discriminator's R1 gradient penalty, 0 for none",
-        not_negative,
-        fixed_on_resume=True,
+    gradient_penalty: float = fixed(
+        1.0, "Weight of the discriminator's R1 gradient penalty, 0 for none.", between(0, 1e6)
     )
-    early_penalty: float = option(
-        0.3,
-        "factor on --gradient_penalty during the first 18 epochs of MNIST",
-        not_negative,
-        fixed_on_resume=True,
+    early_penalty: float = fixed(
+        0.3, "Factor on --gradient_penalty in the first 18 epochs of MNIST.", between(0, 1e6)
     )
-    ema_decay: float = option(
-        0.999,
-        "decay of the EMA of the generator's weights, per step",
-        below_one,
-        fixed_on_resume=True,
+    ema_decay: float = fixed(
+        0.999, "Decay of the EMA of the generator's weights, per step.", below_one
     )
-    seed: int = option(
-        0,
-        "seed of the initial weights, the noise and the order of the images",
-        between(0, 2**31 - 1),
-        fixed_on_resume=True,
+    seed: int = fixed(
+        0, "Seed of initial weights, noise and order of the images.", between(0, LARGEST_SEED)
     )
     data: str = option(
-        MNIST, "an .npz, .npy or IDX file of images, or a folder with one or with PNGs", local_path
+        MNIST,
+        "An .npz, .npy or IDX file of images, or a folder with PNGs or such a file.",
+        local_path,
     )
-    sample_every: int = option(
-        1, "epochs between two sample grids", between(1, 10**6), fixed_on_resume=True
-    )
+    sample_every: int = fixed(1, "Epochs between two sample grids.", between(1, 10**6))
     evaluate_every: int = option(
-        5, "compute FID every so many epochs, 0 for never", between(0, 10**6)
+        5, "Epochs between two computations of FID, 0 for none.", between(0, 10**6)
     )
-    save_every: str = option("1", "epochs (1) or minutes (10m) between two saves", saving_interval)
-    precision: str = option(
+    save_every: str = option(
+        "1",
+        "Epochs (1) or minutes (10m) between two saves.",
+        matching("[1-9][0-9]{0,5}m?", "a number of epochs, such as 1, or of minutes, such as 10m"),
+    )
+    precision: str = fixed(
         "float32",
-        "float32 or bfloat16 arithmetic, or auto: the faster one",
-        one_of("float32", "bfloat16", "auto"),
-        fixed_on_resume=True,
+        "Arithmetic of the networks; auto takes the faster one.",
+        choices=("float32", "bfloat16", "auto"),
     )
     tf32: str = option(
         "auto",
-        "float32 products with 10 bits of mantissa on NVIDIA GPUs: on, off, or auto: on unless "
-        "--deterministic",
-        one_of("auto", "on", "off"),
+        "Use TensorFloat-32 on NVIDIA GPUs; auto does so unless --deterministic.",
+        choices=("auto", "on", "off"),
     )
-    compile: str = option("auto", "XLA: auto (on a GPU), on or off", one_of("auto", "on", "off"))
+    compile: str = option(
+        "auto", "Compile with XLA; auto does so on a GPU.", choices=("auto", "on", "off")
+    )
     strategy: str = option(
-        "auto",
-        "devices: auto, one, mirrored or multi_worker",
-        one_of("auto", "one", "mirrored", "multi_worker"),
+        "auto", "Which devices share the work.", choices=("auto", "one", "mirrored", "multi_worker")
     )
     port: int = option(
         0,
-        "Slurm: first port of a node's workers, one each (default: from the job's number)",
+        "Slurm: first port of a node's workers. Default: from the job's number.",
         between(0, 65535),
     )
-    deterministic: bool = option(
-        False, "bitwise reproducible on one machine, a little slower", fixed_on_resume=True
+    deterministic: bool = fixed(
+        False, "Train bitwise reproducibly on one machine, a little slower."
     )
-    fresh: bool = option(False, "start over; the old run is set aside as NAME.old-1")
-    dry_run: bool = option(False, "print what would be trained and written, and end")
-    report: bool = option(False, "print what a bug report needs, to be pasted, and end")
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
-    samples_dir: str = option("samples", "where pictures are written", local_path)
+    fresh: bool = option(False, "Start over; the old run is kept as NAME.old-1.")
+    dry_run: bool = option(False, "Print what would be trained and written, then stop.")
+    report: bool = option(False, "Print what to paste into a bug report, then stop.")
+    checkpoints_dir: str = option("checkpoints", "Folder of the runs.", local_path)
+    samples_dir: str = option("samples", "Folder for pictures.", local_path)
 
     def __post_init__(self):
         if self.num_codes is None:
@@ -166,71 +140,109 @@ class TrainSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class GenerateSettings(Settings):
-    """Draw digits with a trained generator: any, or digits of your choice."""
+    """Draw digits with a trained generator: any digits, or those you ask for."""
 
-    num_samples: int = option(10, "how many digits", between(1, 10**8))
-    seed: int = option(0, "sample i of a seed is always the same image", between(0, 2**31 - 1))
-    run: str = option("", "run to draw with (default: your latest)", optional_run_name)
-    generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
-    digit: str = option("", "draw this digit only, 0 to 9", optional_digit)
-    code: str = option("", "draw from this discrete code only, a number from 0", optional_code)
-    text: tuple = option((), "numbers to write, each a line: 2026 '3141 5926'", digits_and_spaces)
-    balanced: bool = option(False, "draw 0, 1, ... 9 in turn")
+    num_samples: int = option(10, "How many digits to draw.", between(1, 10**8))
+    seed: int = option(0, "Sample i of a seed is always the same image.", between(0, LARGEST_SEED))
+    run: str = option("", "Run to draw with. Default: your latest.", run_name)
+    snapshot: str = SNAPSHOT()
+    digit: str = option("", "Draw only this digit.", choices=tuple("0123456789"))
+    code: str = option(
+        "",
+        "Draw only from the discrete code of this number, counted from 0.",
+        matching("[0-9]{1,4}", "a whole number from 0"),
+    )
+    text: tuple = option(
+        (),
+        "Numbers to write, each on a line of its own: 2026 '3141 5926'.",
+        matching("[0-9 ]*[0-9][0-9 ]*", "made of digits 0 to 9 and spaces"),
+    )
+    balanced: bool = option(False, "Draw 0, 1, ... 9 in turn.")
     min_confidence: float = option(
-        0.9,
-        "minimum classifier probability for a requested digit",
-        probability,
+        0.9, "Lowest probability that the classifier must give a requested digit.", between(0, 1)
     )
-    raw: bool = option(False, "keep every sample: no rejection by the digit classifier")
+    raw: bool = option(False, "Keep every sample, without rejection by the digit classifier.")
     latents: str = option(
-        "", "an .npz with `noise`, as --save_latents writes it: draw that again", local_path
+        "", "An .npz written with --save_noise, whose images are drawn again.", local_path
     )
-    save_latents: bool = option(False, "keep the noise of each digit in an .npz, for --latents")
+    save_noise: bool = option(
+        False, "Write each digit's noise to the .npz too, for --latents.", formerly="save_latents"
+    )
     noise_scale: float = option(
-        1.0, "multiplies the noise; below 1 the samples are less varied", positive_up_to_one
+        1.0, "Factor on the noise; below 1 the samples are less varied.", between(0.001, 1)
     )
     interpolate: int = option(
-        0, "draw a closed animation through this many samples", between(0, 1000)
+        0, "Draw a closed animation through this many samples.", between(0, 1000)
     )
     interpolation_grid: bool = option(
-        False, "a grid that interpolates between four digits in its corners"
+        False, "Draw a grid that interpolates between four digits in its corners."
     )
     project: str = option(
-        "", "a PNG of 28x28; finds the noise whose image is nearest to it", local_path
+        "", "A PNG of 28x28, for which the nearest image of the generator is found.", local_path
     )
-    scale: int = option(0, "enlarge pictures by this factor (default: what fits)", between(0, 100))
-    invert: bool = option(False, "draw black on white; --project then expects the same")
+    scale: int = option(
+        0, "Factor by which pictures are enlarged. Default: what fits.", between(0, 100)
+    )
+    invert: bool = option(False, "Draw black on white; --project then expects the same.")
     output: str = option(
         "",
-        "a .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/ (default: in samples)",
+        "A .png, .npz, -images-idx3-ubyte.gz, .gif, .mp4, or FOLDER/. Default: in samples.",
         local_path,
     )
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
-    samples_dir: str = option("samples", "where pictures are written", local_path)
+    checkpoints_dir: str = option("checkpoints", "Folder of the runs.", local_path)
+    samples_dir: str = option("samples", "Folder for pictures.", local_path)
+
+    def __post_init__(self):
+        super().__post_init__()
+        modes = ("interpolate", "interpolation_grid", "project", "text", "latents")
+        for group in (modes, ("digit", "text", "balanced", "code")):
+            given = [f"--{name}" for name in group if getattr(self, name)]
+            if len(given) > 1:
+                raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
+        is_selective = self.digit or self.balanced or self.code or self.noise_scale < 1
+        if self.project and is_selective:
+            raise UserError("--project allows no --digit, --balanced, --code or --noise_scale")
+        if self.latents and (is_selective or self.save_noise):
+            raise UserError(
+                "--latents draws the noise in the file; it allows no --digit, --balanced, --code, "
+                "--noise_scale or --save_noise"
+            )
+        if self.save_noise and not self.output.endswith(".npz"):
+            raise UserError("--save_noise needs an --output that ends in .npz")
+        if self.interpolate == 1:
+            raise UserError("--interpolate needs at least 2 samples")
+        if self.num_samples > MAX_IN_MEMORY and (self.digit or self.balanced or self.save_noise):
+            raise UserError(
+                f"--num_samples: at most {MAX_IN_MEMORY:,} with --digit, --balanced or --save_noise"
+            )
+        if self.scale and self.output.endswith((".npz", ".gz")):
+            raise UserError(f"--scale is for pictures; {self.output} holds digits of 28x28")
+        if self.output.endswith((".gif", ".mp4")) and not self.interpolate:
+            raise UserError(f"--output {self.output}: an animation needs --interpolate")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSettings(Settings):
     """Score a run's samples, or any images, beside real images."""
 
-    num_samples: int = option(10_000, "how many digits to draw", between(2000, 10**6))
-    seed: int = option(0, "seed of the digits drawn", between(0, 2**31 - 1))
-    run: str = option("", "run to score (default: your latest)", optional_run_name)
-    runs: tuple = option((), "runs to score side by side", run_names)
+    num_samples: int = option(10_000, "How many digits to draw.", between(2000, 10**6))
+    seed: int = option(0, "Seed of the samples.", between(0, LARGEST_SEED))
+    run: str = option("", "Run to score. Default: your latest.", run_name)
+    runs: tuple = option((), "Runs to score side by side.", run_name)
     images: str = option(
-        "", "an .npz, .npy or IDX file, or a folder of PNGs, to score instead", local_path
+        "", "An .npz, .npy or IDX file, or a folder of PNGs, to score instead.", local_path
     )
     output: str = option(
-        "", "a .json for the scores, pictures beside it (default: by the run)", local_path
+        "",
+        "A .json for the scores; pictures go beside it. Default: in the run's folders.",
+        local_path,
     )
-    generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
+    snapshot: str = SNAPSHOT()
     data: str = option(
-        MNIST, "an .npz with x_train and x_test, or a folder with their IDX files", local_path
+        MNIST, "An .npz with x_train and x_test, or a folder with their IDX files.", local_path
     )
-    checkpoints_dir: str = option(
-        "checkpoints", "where runs, and their scores, are kept", local_path
-    )
-    samples_dir: str = option("samples", "where pictures are written", local_path)
+    checkpoints_dir: str = option("checkpoints", "Folder of the runs and their scores.", local_path)
+    samples_dir: str = option("samples", "Folder for pictures.", local_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,33 +250,35 @@ class ExportSettings(Settings):
     """Export a trained generator for another runtime, and check that it draws the same there."""
 
     format: str = option(
-        "onnx",
-        "keras, saved_model, onnx or tflite",
-        one_of("keras", "saved_model", "onnx", "tflite"),
+        "onnx", "What to write.", choices=("keras", "saved_model", "onnx", "tflite")
     )
-    run: str = option("", "run to export (default: your latest)", optional_run_name)
-    generator: str = option("latest", WHICH_GENERATOR, one_of("latest", "best"))
+    run: str = option("", "Run to export. Default: your latest.", run_name)
+    snapshot: str = SNAPSHOT()
     output: str = option(
-        "", "a file, or a folder for saved_model (default: in the run's folder)", local_path
+        "", "A file, or a folder for saved_model. Default: in the run's folder.", local_path
     )
-    batch: str = option("any", "a fixed batch size, for runtimes that need one", batch_size)
+    batch: str = option(
+        "any",
+        "A fixed batch size, for runtimes that need one.",
+        matching("any|[1-9][0-9]{0,3}", "a whole number from 1 to 9999, or any"),
+    )
     with_classifier: bool = option(
-        False, "write the digit classifier too, beside it, as NAME-classifier"
+        False, "Export the digit classifier too, beside the generator, as NAME-classifier."
     )
-    overwrite: bool = option(False, "replace an existing export")
-    checkpoints_dir: str = option("checkpoints", "where runs are kept", local_path)
+    overwrite: bool = option(False, "Replace an existing export.")
+    checkpoints_dir: str = option("checkpoints", "Folder of the runs.", local_path)
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierSettings(Settings):
-    """Train the digit classifier that the scores rest on, and write its weights and checksum."""
+    """Train the digit classifier that all scores use, and write its weights and checksum."""
 
-    epochs: int = option(12, "passes over the images", between(1, 1000))
+    epochs: int = option(12, "Passes over the images.", between(1, 1000))
     seed: int = option(
-        0, "seed of the initial weights and the order of the images", between(0, 2**31 - 1)
+        0, "Seed of initial weights and order of the images.", between(0, LARGEST_SEED)
     )
     data: str = option(
-        MNIST, "an .npz with labelled digits, or a folder with their IDX files", local_path
+        MNIST, "An .npz with labelled digits, or a folder with their IDX files.", local_path
     )
-    output: str = option(CLASSIFIER, "an .npz for the weights; scores read this one", local_path)
-    overwrite: bool = option(False, "replace weights that are there")
+    output: str = option(CLASSIFIER, "An .npz for the weights; scores use this one.", local_path)
+    overwrite: bool = option(False, "Replace existing weights.")

@@ -157,7 +157,7 @@ def draw_images(settings, classifier):
     from sampling.sampler import Sampler
     from storage.weights import load_generator
 
-    folder, which = runs.find_run(settings), settings.generator
+    folder, which = runs.find_run(settings), settings.snapshot
     start = "scores" if which == "latest" else f"scores-{which}"
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)

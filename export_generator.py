@@ -21,7 +21,7 @@ def main(argv=None):
 
 def export(settings):
     """Write the generator that the settings name; check that the other runtime draws the same."""
-    folder, which = runs.find_run(settings), settings.generator
+    folder, which = runs.find_run(settings), settings.snapshot
     path = output_path(settings, folder)
     classifier_path = path.with_stem(f"{path.stem}-classifier")
     for each in (path, classifier_path)[: 1 + settings.with_classifier]:
@@ -86,7 +86,7 @@ def write(network, takes, gives, path, description, settings):
 def output_path(settings, folder):
     """Where to write the generator; raises UserError when it has another format's ending."""
     suffix = exports.FORMATS[settings.format].suffix
-    snapshot = Path(runs.SNAPSHOTS[settings.generator])
+    snapshot = Path(runs.SNAPSHOTS[settings.snapshot])
     default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if not path.name:

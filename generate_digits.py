@@ -17,9 +17,7 @@ from machine import files
 from machine.loading import importing_tensorflow
 from storage import formats, images, runs
 
-MAX_IN_MEMORY = 1_000_000  # digits asked for by label, or with their noise
 PROJECTION_STEPS = 300
-MODES = ("interpolate", "interpolation_grid", "project", "text", "latents")
 
 
 def main(argv=None):
@@ -29,7 +27,6 @@ def main(argv=None):
 
 def generate(settings):
     """Draw what the settings ask for and write it."""
-    check_combination(settings)
     folder = runs.find_run(settings)
     saved = load_latents(settings.latents) if settings.latents else None
     num = len(next(iter(saved.values()))) if saved else num_samples(settings)
@@ -37,7 +34,7 @@ def generate(settings):
     output = settings.output or default_output(settings, folder.name)
     formats.check_output(output, num_cells(settings, num), settings.scale)
     target = load_target(settings) if settings.project else None
-    arrays, snapshot = runs.load_snapshot(folder, settings.generator)
+    arrays, snapshot = runs.load_snapshot(folder, settings.snapshot)
     code = wanted_code(settings, runs.read_num_codes(arrays, snapshot))
     with importing_tensorflow():
         from sampling.sampler import Sampler
@@ -59,7 +56,7 @@ def generate(settings):
             samples = draw(settings, sampler, draws, num)
         if settings.interpolate or settings.interpolation_grid:
             samples = interpolate(settings, sampler, samples)
-        elif settings.save_latents:
+        elif settings.save_noise:
             index = samples.arrays["index"]
             samples.arrays["noise"] = lambda: sampler.noise(settings.seed, index)
     for path in formats.write(output, samples, settings.scale, settings.invert):
@@ -80,7 +77,7 @@ def open_draws(settings, folder, sampler, needs_labels):
     classifier, calibration = DigitClassifier(), None
     if not reason:
         calibration = acceptance.load_or_calibrate(
-            folder, settings.generator, sampler.generator, classifier
+            folder, settings.snapshot, sampler.generator, classifier
         )
     return RejectionSampler(sampler, classifier, calibration, settings.seed)
 
@@ -185,29 +182,6 @@ def with_progress(blocks, num):
             bar.update(len(block))
 
 
-def check_combination(settings):
-    """Raise UserError for flags that do not go together."""
-    for group in (("digit", "text", "balanced", "code"), MODES):
-        given = [f"--{name}" for name in group if getattr(settings, name)]
-        if len(given) > 1:
-            raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
-    chosen = settings.digit or settings.balanced or settings.code
-    if settings.project and (chosen or settings.noise_scale < 1):
-        raise UserError("--project looks for one picture; leave --digit and the like out")
-    if settings.latents and (chosen or settings.save_latents or settings.noise_scale < 1):
-        raise UserError("--latents draws what is in the file; leave --digit and the like out")
-    if settings.save_latents and not settings.output.endswith(".npz"):
-        raise UserError("--save_latents needs an --output that ends in .npz")
-    if settings.interpolate == 1:
-        raise UserError("--interpolate needs at least 2 samples")
-    if settings.output:
-        kind = formats.kind_of(settings.output)
-        if settings.scale and kind in ("npz", "idx"):
-            raise UserError(f"--scale is for pictures; {settings.output} holds digits of 28x28")
-        if kind in ("gif", "mp4") and not settings.interpolate:
-            raise UserError(f"--output {settings.output}: an animation needs --interpolate")
-
-
 def num_samples(settings):
     """How many digits to draw."""
     return settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
@@ -223,14 +197,10 @@ def num_cells(settings, num):
 
 def wanted_labels(settings, num):
     """The labels of the `num` digits asked for, uint8 (N,), or None for any."""
-    if settings.save_latents and num > MAX_IN_MEMORY:
-        raise UserError(f"--save_latents: up to {MAX_IN_MEMORY:,} digits")
     if settings.text:
         return np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
     if not settings.digit and not settings.balanced:
         return None
-    if num > MAX_IN_MEMORY:
-        raise UserError(f"--num_samples: up to {MAX_IN_MEMORY:,} digits can be asked for by label")
     labels = np.arange(num) % 10 if settings.balanced else np.full(num, int(settings.digit))
     return labels.astype(np.uint8)
 
@@ -260,7 +230,7 @@ def default_output(settings, run_name):
         f"of-{settings.digit}": settings.digit,
         f"code-{settings.code}": settings.code,
         "balanced": settings.balanced,
-        settings.generator: settings.generator != "latest",
+        settings.snapshot: settings.snapshot != "latest",
         f"noise-scale-{settings.noise_scale:g}": settings.noise_scale < 1,
         "raw": settings.raw,
         "inverted": settings.invert,

@@ -108,7 +108,7 @@ def test_a_run_is_scored_and_its_best_generator_draws(tmp_path, data_path, capsy
     assert [math.isfinite(fid) for fid in fids] == [False, True, False]
     assert 0 <= float(read_history(tmp_path)[1]["rarest_digit"]) <= 10
     for which, epoch in (("best", 2), ("latest", 3)):
-        words = ["--run", "small", "--generator", which, "--output", f"{tmp_path}/{which}.npz"]
+        words = ["--run", "small", "--snapshot", which, "--output", f"{tmp_path}/{which}.npz"]
         assert generate_digits.main([*words, *roots(tmp_path)]) == 0
         assert f"{runs.SNAPSHOTS[which]}, epoch {epoch}," in capsys.readouterr().out
 

@@ -78,7 +78,7 @@ def test_runs_stand_side_by_side(copied_run, real, data_path, capsys):
 @pytest.mark.slow
 def test_the_best_generator_is_scored_beside_the_latest(tmp_path, real, data_path, capsys):
     assert train(tmp_path, data_path, "--epochs", 2, "--evaluate_every", 1) == 0
-    words = ["--run", "small", "--generator", "best", "--num_samples", 2000]
+    words = ["--run", "small", "--snapshot", "best", "--num_samples", 2000]
     assert evaluate(tmp_path, real, *words) == 0
     assert "generator-best.npz" in capsys.readouterr().out
     assert (tmp_path / "checkpoints" / "small" / "scores-best.json").exists()

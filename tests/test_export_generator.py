@@ -114,7 +114,7 @@ def test_a_missing_package_is_named(small_run, tmp_path, monkeypatch, capsys):
     [
         ("--format pickle", "pickle"),
         ("--run nobody", "nobody"),
-        ("--generator best", "generator-best.npz"),
+        ("--snapshot best", "generator-best.npz"),
         ("--output no/such/folder/a.onnx", "no/such/folder"),
         ("--output /proc/a.onnx", "/proc"),
         ("--output a.tflite", ".onnx"),

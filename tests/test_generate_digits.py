@@ -78,7 +78,7 @@ def test_the_latest_run_is_taken_unless_one_is_named(copied_run, tmp_path, capsy
 
 
 def test_there_may_be_no_best_generator(small_run, capsys):
-    assert draw(small_run, "--generator", "best") == 2
+    assert draw(small_run, "--snapshot", "best") == 2
     assert "--evaluate_every" in one_line(capsys.readouterr().err)
 
 
@@ -163,7 +163,7 @@ def test_a_picture_a_digit_and_never_over_others(easy, tmp_path, capsys):
 
 
 def test_a_code_draws_its_own_samples(small_run, tmp_path, capsys):
-    words = ["--code", 7, "--num_samples", 200, "--save_latents", "--output", tmp_path / "c.npz"]
+    words = ["--code", 7, "--num_samples", 200, "--save_noise", "--output", tmp_path / "c.npz"]
     assert draw(small_run, *words) == 0
     assert draw(small_run, "--num_samples", 200, "--output", tmp_path / "all.npz") == 0
     with np.load(tmp_path / "c.npz") as arrays:

@@ -84,7 +84,7 @@ def find_troubles(history):
     if len(fids) > 4 and min(fids[-4:]) > 1.1 * min(fids[:-4]):
         troubles["getting worse"] = (
             "the digits have been getting worse: the last four FIDs are all more than 10 % above "
-            "the best; that generator is kept (generate_digits.py --generator best), you may stop "
+            "the best; that generator is kept (generate_digits.py --snapshot best), you may stop "
             "here; another --run may do better with a lower --learning_rate"
         )
     return troubles
