@@ -18,28 +18,55 @@ def generator_loss(fake_logits):
     return tf.reduce_mean(tf.nn.softplus(-fake_logits))
 
 
-def generator_gradient(discriminator_gradient, fake_logits):
+def generator_gradient(discriminator_gradient, real_logits, fake_logits):
     """Gradient of the generator's loss at the fake images, from the discriminator's.
 
-    Both losses depend on a fake image only through its own logit l. The derivative with respect
-    to l is -sigmoid(-l) for the generator's softplus(-l) and sigmoid(l) for the discriminator's
-    softplus(l); their ratio is -exp(-l). So one backward pass through the discriminator serves
-    both networks: the gradient (batch, 28, 28, 1) of its loss, times this factor for each image,
-    is the generator's. It needs a discriminator that does not mix the images of a batch
-    (`check_images_stay_apart`). The exponent is clipped at 60 to avoid overflow.
+    Both losses depend on a fake image only through its own logit l. So one backward pass through
+    the discriminator serves both networks: the gradient (batch, 28, 28, 1) of its loss, times the
+    ratio of the losses' derivatives with respect to l, is the generator's. For the losses above
+    the ratio is -sigmoid(-l) / sigmoid(l) = -exp(-l). It needs a discriminator that does not mix
+    the images of a batch (`check_images_stay_apart`), whose loss rises with l (`check_losses`).
     """
-    factor = -tf.exp(tf.minimum(-fake_logits, 60.0))
-    return discriminator_gradient * factor[:, :, None, None]
+    of_generator, of_discriminator = derivatives(real_logits, fake_logits)
+    return discriminator_gradient * (of_generator / of_discriminator)[:, :, None, None]
 
 
-def check_images_stay_apart(logits_of, images):
+def derivatives(real_logits, fake_logits):
+    """Those of generator_loss and of discriminator_loss by the fake logits, each (batch, 1)."""
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(fake_logits)
+        losses = generator_loss(fake_logits), discriminator_loss(real_logits, fake_logits)
+    return [tape.gradient(loss, fake_logits) for loss in losses]
+
+
+def check_losses():
+    """Raise ValueError unless the discriminator's loss rises with the logit of a fake image."""
+    logits = tf.range(-30, 30.5, 0.5)[:, None]
+    _, slopes = derivatives(tf.zeros_like(logits), logits)
+    bad = logits[~((slopes > 0) & tf.math.is_finite(slopes))]
+    if len(bad):
+        raise ValueError(
+            "discriminator_loss in training/losses.py does not rise with a fake image's logit of "
+            f"{bad[0]:g} (a hinge or least-squares loss?), so its gradient cannot serve the "
+            "generator too: replace relu(1 + l) by softplus(1 + l), or give the generator a "
+            "backward pass of its own, as docs/change.md shows"
+        )
+
+
+def check_images_stay_apart(logits_of, weights, images):
     """Raise ValueError if one image's logit depends on the other images of its batch.
 
     `logits_of` maps images (batch, 28, 28, 1) to logits (batch, 1) as in training; batch
-    normalisation in a discriminator, for one, makes it fail.
+    normalisation in a discriminator, for one, makes it fail. The network's `weights` are changed
+    for the check, because one that starts at 0 can hide what the layer does, and put back.
     """
+    first = [weight.numpy() for weight in weights]
+    for number, (weight, array) in enumerate(zip(weights, first)):
+        weight.assign(array + 0.1 * tf.random.stateless_normal(array.shape, [0, number]))
     others = tf.concat([images[:1], images[1:] / 2], 0)  # other means and other variances
     before, after = logits_of(images)[0], logits_of(others)[0]
+    for weight, array in zip(weights, first):
+        weight.assign(array)
     if not tf.reduce_all(tf.abs(after - before) <= 1e-3 * (1 + tf.abs(before))):
         raise ValueError(
             "the discriminator's output for an image depends on the rest of the batch (batch "
