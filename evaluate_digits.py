@@ -61,8 +61,11 @@ def main(argv=None):
     return run_command(EvaluateSettings, evaluate, argv)
 
 
-def evaluate(settings):
-    """Score a run, several runs or an .npz of images, whichever the settings name."""
+def evaluate(settings, *networks):
+    """Score a run, several runs or an .npz of images, whichever the settings name.
+
+    `networks` may be one object with the function build_generator that the runs were trained with.
+    """
     if sum(map(bool, (settings.run, settings.runs, settings.images))) > 1:
         raise UserError("give one of --run, --runs and --images")
     check_output(settings)
@@ -79,7 +82,8 @@ def evaluate(settings):
     if not image_sets:
         names = settings.runs or [settings.run]
         image_sets = [
-            draw_images(dataclasses.replace(settings, run=name), classifier) for name in names
+            draw_images(dataclasses.replace(settings, run=name), classifier, *networks)
+            for name in names
         ]
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
     say("Computing the features of the real images")
@@ -150,7 +154,7 @@ def output_paths(settings, json, pictures):
     return json, pictures
 
 
-def draw_images(settings, classifier):
+def draw_images(settings, classifier, *networks):
     """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
     from sampling import acceptance
     from sampling.rejection import RejectionSampler
@@ -162,7 +166,7 @@ def draw_images(settings, classifier):
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
     arrays, snapshot = runs.load_snapshot(folder, which)
-    sampler, seed = Sampler(load_generator(arrays, snapshot)), settings.seed
+    sampler, seed = Sampler(load_generator(arrays, snapshot, *networks)), settings.seed
     say(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}")
     pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
     check_images(snapshot, pixels)

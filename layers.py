@@ -5,6 +5,9 @@ import math
 import keras
 import tensorflow as tf
 
+# Kernel sizes and strides that downsample_one_channel computes.
+ONE_CHANNEL = [((size, size), (2, 2)) for size in range(2, 7)]
+
 
 class LearningRateMultiplier:
     """Mixin for layers whose weights learn `lr_multiplier` times as fast.
@@ -75,8 +78,9 @@ class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
 
     def call(self, inputs):
         kernel = self.kernel * self.lr_multiplier
-        one_channel = inputs.shape[-1] == 1 and 2 <= self.kernel_size[0] <= 6
-        if one_channel and self.strides == (2, 2):
+        height, width, channels = inputs.shape[1:]
+        is_even = height % 2 == width % 2 == 0
+        if channels == 1 and is_even and (self.kernel_size, self.strides) in ONE_CHANNEL:
             return self.finish(downsample_one_channel(inputs, kernel))
         return self.finish(self.convolution_op(inputs, kernel))
 
@@ -177,25 +181,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class Dropout(keras.layers.Layer):
     """Dropout (Srivastava et al. 2014) whose mask is a function of `key`, int64 (2,).
 
-    Keras' own keeps a hidden random state, which no checkpoint holds. The batch is n real images,
-    then n fake ones; with several replicas each uses its rows of the whole batch's mask. The rate
-    is rounded to 1/256: one random byte decides one unit.
+    The mask of Keras' own depends on how many replicas share the batch. Here the batch is n real
+    images, then n fake ones, and each replica uses its rows of the whole batch's mask. The rate is
+    rounded to 1/256: one random byte decides one unit.
     """
-
-    key = None  # set before each call in training
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
         self.dropped = round(rate * 256)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, key=None, training=False):
         if not training or not self.dropped:
             return inputs
         replica = tf.distribute.get_replica_context()
         number, replicas = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
         shape = [2, replicas, inputs.shape[0] // 2, *inputs.shape[1:]]
         words = tf.random.stateless_uniform(
-            [-(-math.prod(shape) // 4)], self.key, None, None, tf.int32, alg="philox"
+            [-(-math.prod(shape) // 4)], key, None, None, tf.int32, alg="philox"
         )
         random_bytes = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[: math.prod(shape)]
         own_bytes = tf.reshape(tf.reshape(random_bytes, shape)[:, number], inputs.shape)

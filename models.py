@@ -9,8 +9,9 @@ from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteC
 def build_generator(noise_dim=200, num_codes=32):
     """Network from noise (batch, noise_dim) to images (batch, 28, 28, 1) in [-1, 1].
 
-    Layers that batch normalisation follows have no scale of their own: their small first weights
-    mean large steps relative to them. The last layer has a learning-rate multiplier instead.
+    Batch normalisation cancels the scale of the layer before it, so that small first weights mean
+    large steps relative to them. The last layer has a learning-rate multiplier instead. Sampling
+    finds the layer `code`, and the kernel of `dense`, by these names.
     """
     hidden = {"use_bias": False, "stddev": 0.001}
     last = {"stddev": 0.005, "lr_multiplier": 10, "bias_lr_multiplier": 1, "dtype": "float32"}
@@ -37,31 +38,22 @@ def build_generator(noise_dim=200, num_codes=32):
 def build_discriminator(dropout=0.1):
     """Network from images (batch, 28, 28, 1) in [-1, 1] to the probability (batch, 1) of real ones.
 
-    A unit of the second convolution sees 21x21 pixels, so that it can judge more than strokes.
+    Its other input is the key of the dropout mask, int64 (2,), or None outside training; its other
+    output are the logits, because losses on them stay exact where a sigmoid saturates. A unit of
+    the second convolution sees 21x21 pixels, so that it can judge more than strokes.
     """
+    images = keras.Input((28, 28, 1), name="images")
+    key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
     logits = Dense(1, lr_multiplier=10, bias_lr_multiplier=1, dtype="float32", name="logits")
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            Conv2D(32, 5, 2, lr_multiplier=10, name="down_14"),  # (batch, 14, 14, 32)
-            LeakyReLU(0.02),
-            Conv2D(96, 9, 3, lr_multiplier=10, name="down_5"),  # (batch, 5, 5, 96)
-            LeakyReLU(0.02),
-            Dropout(dropout, name="dropout"),
-            Flatten(),  # (batch, 2400)
-            logits,  # (batch, 1)
-            Activation("sigmoid", dtype="float32"),
-        ],
-        name="discriminator",
-    )
-
-
-def without_sigmoid(discriminator):
-    """The discriminator up to its logits: images (batch, 28, 28, 1) to (batch, 1).
-
-    Training takes these, because the losses on logits stay exact where a sigmoid saturates.
-    """
-    return keras.Model(discriminator.inputs, discriminator.get_layer("logits").output)
+    x = Conv2D(32, 5, 2, lr_multiplier=10, name="down_14")(images)  # (batch, 14, 14, 32)
+    x = LeakyReLU(0.02)(x)
+    x = Conv2D(96, 9, 3, lr_multiplier=10, name="down_5")(x)  # (batch, 5, 5, 96)
+    x = LeakyReLU(0.02)(x)
+    x = Dropout(dropout)(x, key)
+    x = Flatten()(x)  # (batch, 2400)
+    x = logits(x)  # (batch, 1)
+    probability = Activation("sigmoid", dtype="float32")(x)
+    return keras.Model([images, key], [probability, x], name="discriminator")
 
 
 def build_classifier():

@@ -32,8 +32,11 @@ def main(argv=None):
     return run_command(TrainSettings, train, argv)
 
 
-def train(settings):
-    """Train, or resume, the run that the settings name; return the exit status."""
+def train(settings, *networks):
+    """Train, or resume, the run that the settings name; return the exit status.
+
+    `networks` may be one object with the functions build_generator and build_discriminator.
+    """
     if settings.report:
         return print_report(settings)
     locks.check_system()
@@ -61,7 +64,7 @@ def train(settings):
             run.save_settings(fixed, invocation)
             writer = stack.enter_context(BackgroundWriter())
 
-        gan = Trainer(settings, images, devices.strategy, devices.compiled)
+        gan = Trainer(settings, images, devices.strategy, devices.compiled, *networks)
         chief, progress = None, Progress()
         if is_chief:
             chief = Chief(run, gan, images, writer)

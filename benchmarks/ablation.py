@@ -9,6 +9,7 @@ train_dcgan.py; the run is then scored like any other.
 import argparse
 import re
 import sys
+import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -16,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import evaluate_digits
 import train_dcgan
 from cli import parse
-from config import TrainSettings
+from config import EvaluateSettings, TrainSettings
+from machine.command import run_command
 from machine.loading import importing_tensorflow
 
 
@@ -39,8 +41,6 @@ def main():
         from keras.layers import Activation, Flatten, LeakyReLU, ReLU, Reshape
 
         from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
-        from storage import weights
-        from training import step
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,23 +76,27 @@ def main():
 
     def build_discriminator(dropout=0.1):
         options = {"lr_multiplier": trial.lr_multiplier}
-        network = keras.Sequential([keras.Input((28, 28, 1))])
+        images = keras.Input((28, 28, 1), name="images")
+        key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
+        x = images
         for number, shape in enumerate(trial.discriminator):
-            network.add(Conv2D(*shape, name=f"down_{number}", **options))
-            network.add(LeakyReLU(trial.slope))
-        network.add(Dropout(dropout, name="dropout"))
-        network.add(Flatten())
+            x = LeakyReLU(trial.slope)(Conv2D(*shape, name=f"down_{number}", **options)(x))
         options |= {"bias_lr_multiplier": 1, "dtype": "float32"}
-        network.add(Dense(1, name="logits", **options))
-        network.add(Activation("sigmoid", dtype="float32"))
-        return network
+        logits = Dense(1, name="logits", **options)(Flatten()(Dropout(dropout)(x, key)))
+        probability = Activation("sigmoid", dtype="float32")(logits)
+        return keras.Model([images, key], [probability, logits])
 
-    step.build_generator = weights.build_generator = build_generator
-    step.build_discriminator = build_discriminator
+    networks = types.SimpleNamespace(
+        build_generator=build_generator, build_discriminator=build_discriminator
+    )
     settings = parse(TrainSettings, trial.train)
     words = ["--run", settings.run, "--checkpoints_dir", settings.checkpoints_dir]
     words += ["--samples_dir", settings.samples_dir]
-    return train_dcgan.main(trial.train) or evaluate_digits.main(words)
+    return run_command(
+        TrainSettings, lambda settings: train_dcgan.train(settings, networks), trial.train
+    ) or run_command(
+        EvaluateSettings, lambda settings: evaluate_digits.evaluate(settings, networks), words
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,31 @@
 """Weights by name: a network's or an optimizer's variables to arrays and back."""
 
 import hashlib
+import itertools
 
 import keras
 import numpy as np
 
+import models
 from cli import UserError
 from config import LARGEST_NOISE_DIM
-from models import build_generator
 from storage.runs import read_num_codes
+
+# Attributes of layers that decide what the same weights compute, and their usual values.
+NUMBERS = {
+    "activation": keras.activations.linear,
+    "bias_lr_multiplier": 1,
+    "epsilon": 0.001,
+    "lr_multiplier": 1,
+    "negative_slope": 0,
+    "scale": 1,
+}
+# The layers of a generator whose snapshot, from before they were described, does not say.
+FORMERLY = (
+    b"DiscreteCode scale=6.0, Dense, Reshape, BatchNormalization, ReLU, Conv2DTranspose, "
+    b"BatchNormalization, ReLU, Conv2DTranspose, BatchNormalization, ReLU, "
+    b"Conv2DTranspose activation=tanh lr_multiplier=10"
+)
 
 
 def named_variables(holder):
@@ -36,6 +53,34 @@ def assign_all(variables, arrays, source):
         variable.assign(arrays[name])
 
 
+def describe_layers(network):
+    """Its layers, each with those NUMBERS that are not the usual ones: text, as uint8 (length,)."""
+    descriptions = []
+    for layer in network.layers:
+        words = [type(layer).__name__]
+        for name, usual in NUMBERS.items():
+            value = getattr(layer, name, usual)
+            if value != usual:
+                words.append(f"{name}={getattr(value, '__name__', value)}")
+        if not isinstance(layer, keras.layers.InputLayer):
+            descriptions.append(" ".join(words))
+    return np.frombuffer(", ".join(descriptions).encode(), np.uint8)
+
+
+def check_layers(network, described, source):
+    """Raise UserError, naming one, unless the network has the layers that were described."""
+    before, now = (
+        bytes(each).decode(errors="replace").split(", ")
+        for each in (described, describe_layers(network))
+    )
+    for number, (old, new) in enumerate(itertools.zip_longest(before, now), 1):
+        if old != new:
+            raise UserError(
+                f"{source}: comes from another network: layer {number} was {old or 'missing'}, "
+                f"and is {new or 'missing'} in models.py"
+            )
+
+
 def weights_sha256(network):
     """SHA-256 of a network's weights and their names, in hexadecimal."""
     sha256 = hashlib.sha256()
@@ -44,16 +89,20 @@ def weights_sha256(network):
     return sha256.hexdigest()
 
 
-def load_generator(arrays, source):
-    """A generator with the weights of a snapshot; raises UserError when they do not fit."""
+def load_generator(arrays, source, networks=models):
+    """A generator with the weights of a snapshot; raises UserError when they do not fit.
+
+    `networks` has the function build_generator that it was trained with.
+    """
     kernel = arrays.get("dense/kernel")
     if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE_DIM:
         raise UserError(f"{source}: is not a generator snapshot (no dense/kernel that fits)")
     num_codes = read_num_codes(arrays, source)
     if num_codes > kernel.shape[0]:
         raise UserError(f"{source}: has more codes ({num_codes}) than noise ({kernel.shape[0]})")
-    generator = build_generator(kernel.shape[0], num_codes)
-    weights = {name: array for name, array in arrays.items() if name != "num_codes"}
+    generator = networks.build_generator(kernel.shape[0], num_codes)
+    weights = {k: v for k, v in arrays.items() if k not in ("num_codes", "layers")}
+    check_layers(generator, arrays.get("layers", FORMERLY), source)
     assign_all(named_variables(generator), weights, source)
     bad = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if bad:

@@ -28,11 +28,14 @@ def slopes(layer, inputs, upstream):
     )
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
-def test_a_convolution_of_one_channel_is_keras_own(size):
-    keras.utils.set_random_seed(size)
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [*((size, (8, 8)) for size in (2, 3, 4, 5, 6)), (5, (7, 7)), (5, (8, 7)), ((5, 3), (8, 8))],
+)
+def test_a_convolution_of_one_channel_is_keras_own(size, shape):
+    keras.utils.set_random_seed(0)
     ours, theirs = layers.Conv2D(3, size, 2), keras.layers.Conv2D(3, size, 2, "same")
-    inputs, upstream = tf.random.normal([2, 8, 8, 1]), tf.random.normal([2, 4, 4, 3])
+    inputs, upstream = tf.random.normal([2, *shape, 1]), tf.random.normal([2, 4, 4, 3])
     for layer in (ours, theirs):
         layer.build(inputs.shape)
         layer.bias.assign(np.arange(3) + 0.5)
@@ -123,10 +126,8 @@ def test_batch_normalisation_is_keras_own():
 def test_dropout_is_a_function_of_its_key():
     layer = layers.Dropout(0.25)
     ones = tf.ones([4, 50, 50, 3])
-    masks = []
-    for step in (0, 0, 1):
-        layer.key = random_key(DROPOUT, 3, step)
-        masks.append(layer(ones, training=True).numpy())
+    masks = [layer(ones, random_key(DROPOUT, 3, step), training=True) for step in (0, 0, 1)]
+    masks = [mask.numpy() for mask in masks]
     np.testing.assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
     assert set(np.unique(masks[0])) == {np.float32(0), np.float32(4 / 3)}

@@ -38,21 +38,16 @@ def test_a_generator_without_codes_is_the_plain_one_to_the_bit():
     assert np.abs(generator(z) - models.build_generator(num_codes=32)(z)).max() > 0
 
 
-def test_the_discriminator_gives_probabilities():
+def test_the_discriminator_gives_probabilities_and_their_logits():
     discriminator = models.build_discriminator()
-    outputs = discriminator(tf.random.normal([5, 28, 28, 1])).numpy()
-    assert outputs.shape == (5, 1) and outputs.min() >= 0 and outputs.max() <= 1
-    assert discriminator.layers[-1].activation is keras.activations.sigmoid
+    images = tf.random.normal([6, 28, 28, 1])
+    probabilities, logits = discriminator([images, None], training=False)
+    assert probabilities.shape == logits.shape == (6, 1) and np.ptp(logits) > 0.1
+    np.testing.assert_allclose(probabilities, tf.sigmoid(logits), rtol=1e-6)
+    dropped = discriminator([images, tf.constant([0, 1], tf.int64)], training=True)[1]
+    assert np.abs(dropped - logits).max() > 0.01
     for kind in (keras.layers.Conv2D, keras.layers.LeakyReLU):
         assert sum(isinstance(layer, kind) for layer in discriminator.layers) == 2
-
-
-def test_the_discriminator_ends_in_a_sigmoid_of_the_logits():
-    discriminator = models.build_discriminator()
-    images = tf.random.normal([5, 28, 28, 1])
-    logits = models.without_sigmoid(discriminator)(images)
-    assert logits.shape == (5, 1) and np.ptp(logits) > 0.1
-    np.testing.assert_allclose(discriminator(images), tf.sigmoid(logits), rtol=1e-6)
 
 
 def test_the_classifier_gives_probabilities_and_has_features():

@@ -1,12 +1,20 @@
 """Weights by name, to arrays and back."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
 from cli import UserError
 from models import build_generator
-from storage.weights import assign_all, load_generator, named_variables, weights_sha256
+from storage.weights import (
+    assign_all,
+    describe_layers,
+    load_generator,
+    named_variables,
+    weights_sha256,
+)
 
 
 def small_network():
@@ -82,6 +90,38 @@ def test_a_generator_is_built_for_the_noise_of_its_snapshot(snapshot, kind):
 def test_a_snapshot_from_before_there_were_codes_has_none(snapshot):
     weights = {name: array for name, array in snapshot.items() if name != "num_codes"}
     assert load_generator(weights, "a file").get_layer("code").num_codes == 0
+
+
+EDITS = {  # of models.py: what the error says, and how the generator changes
+    "layer 12 was .* lr_multiplier=10, and is .* lr_multiplier=5": ("pixels", "lr_multiplier", 5),
+    "layer 1 was DiscreteCode scale=6.0, and is DiscreteCode scale=3": ("code", "scale", 3),
+    "layer 4 .* BatchNormalization epsilon=1e-05": ("dense_normalisation", "epsilon", 1e-5),
+    "layer 13 was missing, and is ReLU": None,
+}
+
+
+@pytest.mark.parametrize("says", EDITS)
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, is_described):
+    """Weights that fit are not enough; snapshots that lack a description have today's layers."""
+
+    def build_edited(*arguments):
+        generator = build_generator(*arguments)
+        if not EDITS[says]:
+            return keras.Sequential([generator.inputs[0], *generator.layers, keras.layers.ReLU()])
+        name, number, value = EDITS[says]
+        setattr(generator.get_layer(name), number, value)
+        return generator
+
+    arrays = dict(snapshot)
+    if is_described:
+        arrays["layers"] = describe_layers(build_generator(3, 2))
+    load_generator(arrays, "a file")
+    networks = types.SimpleNamespace(build_generator=build_edited)
+    with pytest.raises(UserError, match=f"a file: comes from another network: {says}"):
+        load_generator(arrays, "a file", networks)
+    arrays["layers"] = describe_layers(build_edited(3, 2))
+    load_generator(arrays, "a file", networks)
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, 1.5, [2], "two"])

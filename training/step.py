@@ -5,12 +5,13 @@ import math
 import keras
 import tensorflow as tf
 
-from models import build_discriminator, build_generator, without_sigmoid
+import models
 from sampling.randomness import DROPOUT, TRAINING, normal_noise, random_key
-from storage.weights import assign_all, named_variables
+from storage.weights import assign_all, check_layers, describe_layers, named_variables
 from training.distributed import rows_of_replica
 from training.losses import (
     check_images_stay_apart,
+    check_losses,
     discriminator_loss,
     generator_gradient,
     generator_loss,
@@ -18,9 +19,11 @@ from training.losses import (
 )
 from training.progress import METRICS
 
-# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020).
+# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020). There the
+# penalty has a step of the optimizer to itself; here its gradient is added to the loss's.
 R1_INTERVAL = 16
 EARLY_IMAGES = 18 * 60_000  # while the penalty is smaller
+DESCRIBED = ("generator_ema", "discriminator")  # whose layers a training state describes
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
 
 
@@ -30,27 +33,28 @@ class Trainer:
     `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28) wait on the host. The replicas
     of `strategy` share each batch: images, noise, dropout and batch statistics are those of the
     whole batch, so the number of replicas changes results only by rounding. `compiled`: use XLA.
+    `networks` has the functions build_generator and build_discriminator of models.py.
     """
 
-    def __init__(self, settings, images, strategy=None, compiled=False):
+    def __init__(self, settings, images, strategy=None, compiled=False, networks=models):
         self.settings, self.noise_dim = settings, settings.noise_dim
         self.strategy = strategy or tf.distribute.get_strategy()
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
             keras.config.set_dtype_policy(POLICIES[settings.precision])
-            self.generator = build_generator(settings.noise_dim, settings.num_codes)
-            self.discriminator = build_discriminator(settings.dropout)
+            self.generator = networks.build_generator(settings.noise_dim, settings.num_codes)
+            with keras.name_scope("discriminator"):  # as the optimizer's names in states have it
+                self.discriminator = networks.build_discriminator(settings.dropout)
             keras.config.set_dtype_policy("float32")
-            self.generator_ema = build_generator(settings.noise_dim, settings.num_codes)
+            self.generator_ema = networks.build_generator(settings.noise_dim, settings.num_codes)
             self.generator_ema.set_weights(self.generator.get_weights())
-            self.discriminator_logits = without_sigmoid(self.discriminator)
             self.generator_optimizer = self.build_adam(self.generator)
             self.discriminator_optimizer = self.build_adam(self.discriminator)
         with tf.device("CPU:0"):  # batches are gathered, and noise keys computed, on the host
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
         self.early_steps = EARLY_IMAGES // settings.batch_size
-        self.check_discriminator()
+        self.check_networks()
         self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
 
     def build_adam(self, network):
@@ -90,13 +94,13 @@ class Trainer:
         real = tf.cast(rows_of_replica(batch)[..., None], tf.float32) / 127.5 - 1
         z = rows_of_replica(z)
         replicas = self.strategy.num_replicas_in_sync  # whose gradients Adam sums
-        self.discriminator.get_layer("dropout").key = random_key(DROPOUT, self.settings.seed, step)
+        key = random_key(DROPOUT, self.settings.seed, step)
 
         with tf.GradientTape() as generator_tape:
             fake = self.generator(z, training=True)
         with tf.GradientTape() as discriminator_tape:
             discriminator_tape.watch(fake)
-            logits = self.discriminator_logits(tf.concat([real, fake], 0), training=True)
+            logits = self.logits(tf.concat([real, fake], 0), key)
             real_logits, fake_logits = tf.split(logits, 2)
             d_loss = discriminator_loss(real_logits, fake_logits)
             scaled_loss = d_loss / replicas
@@ -104,11 +108,10 @@ class Trainer:
         *d_gradients, fake_gradient = discriminator_tape.gradient(
             scaled_loss, [*self.discriminator.trainable_variables, fake]
         )
-        # generator_loss itself is only reported: its gradient comes from the pass above.
         g_gradients = generator_tape.gradient(
             fake,
             self.generator.trainable_variables,
-            output_gradients=generator_gradient(fake_gradient, fake_logits),
+            output_gradients=generator_gradient(fake_gradient, real_logits, fake_logits),
         )
         if self.settings.gradient_penalty:
             d_gradients = tf.cond(
@@ -131,7 +134,7 @@ class Trainer:
         weight = self.settings.gradient_penalty * factor
         weight *= R1_INTERVAL / self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            penalty = weight * r1_penalty(self.discriminator_logits, real)
+            penalty = weight * r1_penalty(self.logits, real)
         more = tape.gradient(penalty, self.discriminator.trainable_variables)
         # The last bias shifts all logits alike, so the penalty does not depend on it.
         return [a if b is None else a + b for a, b in zip(gradients, more)]
@@ -147,11 +150,24 @@ class Trainer:
         for ema, new in zip(self.generator_ema.variables, self.generator.variables):
             ema.assign_sub((1 - decay) * (ema - new))
 
-    def check_discriminator(self):
-        """Raise ValueError unless the discriminator judges each image by itself in training."""
+    def check_networks(self):
+        """Raise ValueError unless one backward pass can serve both networks, and layers have names.
+
+        Keras numbers the layers without a name of the whole process, so that another process would
+        not find the generator's weights in its snapshot.
+        """
+        check_losses()
         images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
-        self.discriminator.get_layer("dropout").key = random_key(DROPOUT, 0, 0)
-        check_images_stay_apart(lambda x: self.discriminator_logits(x, training=True), images)
+        key = random_key(DROPOUT, 0, 0)
+        check_images_stay_apart(lambda x: self.logits(x, key), self.discriminator.weights, images)
+        names, others = map(named_variables, (self.generator, self.generator_ema))
+        if names.keys() != others.keys():
+            unnamed = ", ".join(sorted(names.keys() - others.keys()))
+            raise ValueError(f"models.py: name the layers that have these weights: {unnamed}")
+
+    def logits(self, images, key=None):
+        """The discriminator's logits (batch, 1); in training with the `key` of a dropout mask."""
+        return self.discriminator([images, key], training=key is not None)[1]
 
     @property
     def steps_done(self):
@@ -180,8 +196,16 @@ class Trainer:
 
     def state(self):
         """All that changes in training, as named arrays."""
-        return {name: variable.numpy() for name, variable in self.variables().items()}
+        arrays = {name: variable.numpy() for name, variable in self.variables().items()}
+        return arrays | {
+            f"{name}/layers": describe_layers(getattr(self, name)) for name in DESCRIBED
+        }
 
     def load_state(self, arrays):
-        """Put a training state back; raises UserError unless it has this network's arrays."""
-        assign_all(self.variables(), arrays, "the training state")
+        """Put a training state back; raises UserError unless it is one of these networks."""
+        arrays, source = dict(arrays), "the training state"
+        for name in DESCRIBED:
+            layers = arrays.pop(f"{name}/layers", None)
+            if layers is not None:  # not so in states of earlier versions
+                check_layers(getattr(self, name), layers, f"{source}: {name}")
+        assign_all(self.variables(), arrays, source)
