@@ -1,5 +1,6 @@
 """Images from noise: sample i of a seed is the same image whatever the batch size."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +19,10 @@ class Sampler:
     def __init__(self, generator, noise_scale=1.0, code=None):
         self.generator, self.noise_scale, self.code = generator, noise_scale, code
         self.noise_dim = generator.input_shape[1]
-        self.num_codes = generator.get_layer("code").num_codes
+        self.code_layer = generator.get_layer("code")
+        self.num_codes = self.code_layer.num_codes
+        # What is left of the network after the code; it may have branches.
+        self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
 
     def sample(self, num_samples, seed):
         """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""
@@ -33,7 +37,7 @@ class Sampler:
 
     def latents(self, z):
         """Noise (N, noise_dim) with the code in place of its first numbers, float32 (N, dim)."""
-        return self.generator.get_layer("code")(z).numpy()
+        return self.code_layer(z).numpy()
 
     def decode(self, latents):
         """Yield the images of latents (N, dim), uint8 (at most BLOCK, 28, 28) a time."""
@@ -45,7 +49,4 @@ class Sampler:
     @tf.function
     def decode_block(self, latents):
         """Images of latents (BLOCK, dim), float32 (BLOCK, 28, 28) in [-1, 1]."""
-        x = latents
-        for layer in self.generator.layers[1:]:  # the first one makes the latents
-            x = layer(x, training=False)
-        return x[..., 0]
+        return self.decoder(latents, training=False)[..., 0]
