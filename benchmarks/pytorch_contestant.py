@@ -8,6 +8,7 @@ import data
 from config import TrainSettings
 
 R1_INTERVAL = 16
+EPSILON = 1e-3  # of batch normalisation in Keras; PyTorch's own is 1e-5
 
 
 class Multiplier(nn.Module):
@@ -45,13 +46,13 @@ def build_networks():
         DiscreteCode(),
         nn.Linear(200, 7 * 7 * 256, bias=False),
         nn.Unflatten(1, (256, 7, 7)),
-        nn.BatchNorm2d(256),
+        nn.BatchNorm2d(256, EPSILON),
         nn.ReLU(),
         nn.ConvTranspose2d(256, 32, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
+        nn.BatchNorm2d(32, EPSILON),
         nn.ReLU(),
         nn.ConvTranspose2d(32, 32, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
+        nn.BatchNorm2d(32, EPSILON),
         nn.ReLU(),
         Multiplier(),
         nn.ConvTranspose2d(32, 1, 5, 1, 2),
@@ -113,7 +114,7 @@ def pytorch(batch_size, one_pass=False, compiled=False):
         d_loss = binary_cross_entropy_with_logits(real_logits, ones)
         d_loss += binary_cross_entropy_with_logits(fake_logits, 0 * ones)
         d_loss.backward()
-        factor = -torch.exp(-fake_logits.detach()).clamp(max=1e26)
+        factor = -torch.exp(-fake_logits.detach())
         fake.backward(images.grad * factor[:, :, None, None])
         d_adam.step()
         return binary_cross_entropy_with_logits(fake_logits, ones)
