@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import platform
 import shutil
 import signal
 
@@ -22,6 +23,7 @@ import training.chief
 import training.step
 from config import MNIST
 from evaluation.classifier import DigitClassifier
+from fake_cuda.install import install
 from helpers import train
 from readers import read_npz
 from sampling.sampler import Sampler
@@ -123,3 +125,11 @@ def small_run(data_path, tmp_path_factory):
 def copied_run(small_run, tmp_path):
     """A copy of the small run, to be resumed or damaged."""
     return shutil.copytree(small_run, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def fake_cuda(tmp_path_factory):
+    """The environment variables of a process that believes in a GPU; see fake_cuda/README.md."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64" or not shutil.which("gcc"):
+        pytest.skip("the stubs of CUDA need gcc, and Linux on x86")
+    return install(tmp_path_factory.mktemp("fake_cuda") / "site")

@@ -28,7 +28,8 @@ def generator_gradient(discriminator_gradient, real_logits, fake_logits):
     the images of a batch (`check_images_stay_apart`), whose loss rises with l (`check_losses`).
     """
     of_generator, of_discriminator = derivatives(real_logits, fake_logits)
-    return discriminator_gradient * (of_generator / of_discriminator)[:, :, None, None]
+    factor = tf.math.divide_no_nan(of_generator, of_discriminator)  # 0 where sigmoid(l) underflows
+    return discriminator_gradient * factor[:, :, None, None]
 
 
 def derivatives(real_logits, fake_logits):

@@ -157,9 +157,11 @@ class Trainer:
         not find the generator's weights in its snapshot.
         """
         check_losses()
-        images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
-        key = random_key(DROPOUT, 0, 0)
-        check_images_stay_apart(lambda x: self.logits(x, key), self.discriminator.weights, images)
+        with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
+            images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
+            key = random_key(DROPOUT, 0, 0)
+            weights = self.discriminator.weights
+            check_images_stay_apart(lambda x: self.logits(x, key), weights, images)
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
             unnamed = ", ".join(sorted(names.keys() - others.keys()))
