@@ -17,7 +17,7 @@ from config import EvaluateSettings
 from evaluation import metrics
 from machine import files
 from machine.loading import importing_tensorflow
-from storage import images, runs
+from storage import images, runs, snapshots
 
 SHOWN = 50  # images in a picture
 
@@ -161,16 +161,16 @@ def draw_images(settings, classifier, *networks):
     from sampling.sampler import Sampler
     from storage.weights import load_generator
 
-    folder, which = runs.find_run(settings), settings.snapshot
+    folder, which = snapshots.find_run(settings), settings.snapshot
     start = "scores" if which == "latest" else f"scores-{which}"
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
-    arrays, snapshot = runs.load_snapshot(folder, which)
-    sampler, seed = Sampler(load_generator(arrays, snapshot, *networks)), settings.seed
+    snapshot = snapshots.load_snapshot(folder, which)
+    sampler, seed = Sampler(load_generator(snapshot, *networks)), settings.seed
     say(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}")
     pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
     check_images(snapshot, pixels)
-    source, accepted = {"run": folder.name, "generator": snapshot, "seed": seed}, None
+    source, accepted = {"run": folder.name, "generator": str(snapshot), "seed": seed}, None
     if not acceptance.reason_for_raw(folder):
         calibration = acceptance.load_or_calibrate(folder, which, sampler.generator, classifier)
         draws = RejectionSampler(sampler, classifier, calibration, seed)

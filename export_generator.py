@@ -11,7 +11,7 @@ from cli import UserError, say
 from config import ExportSettings
 from machine import files
 from machine.loading import importing_tensorflow
-from storage import exports, metadata, runs
+from storage import exports, metadata, snapshots
 
 
 def main(argv=None):
@@ -21,36 +21,35 @@ def main(argv=None):
 
 def export(settings):
     """Write the generator that the settings name; check that the other runtime draws the same."""
-    folder, which = runs.find_run(settings), settings.snapshot
+    folder = snapshots.find_run(settings)
     path = output_path(settings, folder)
     classifier_path = path.with_stem(f"{path.stem}-classifier")
     for each in (path, classifier_path)[: 1 + settings.with_classifier]:
         check_place(each, settings)
-    arrays, snapshot = runs.load_snapshot(folder, which)
+    snapshot = snapshots.load_snapshot(folder, settings.snapshot)
+    batch = None if settings.batch == "any" else int(settings.batch)
     with importing_tensorflow():
         exports.check_packages(settings.format)
         from storage.weights import load_generator
 
-        generator = load_generator(arrays, snapshot)
+        generator = load_generator(snapshot)
     say(f"Exporting {snapshot}")
-    classifier = load_classifier(folder, which, generator) if settings.with_classifier else None
-    taken = shape_taken(generator, settings)
-    num_codes = generator.get_layer("code").num_codes
-    description = metadata.describe_generator(folder, which, snapshot, taken, num_codes)
-    write(generator, "noise", "digits", path, description, settings)
-    if classifier:
-        network, gives, sha256 = classifier
-        taken = shape_taken(network, settings)
-        is_calibrated = "acceptance" in gives
-        description = metadata.describe_classifier(folder, snapshot, sha256, taken, is_calibrated)
-        write(network, "digits", gives, classifier_path, description, settings)
+    description = metadata.describe_generator(snapshot, generator.input_shape[1], batch)
+    exported = {path: exports.Exported(generator, "noise", ("digits",), batch, description)}
+    if settings.with_classifier:
+        network, outputs, sha256 = load_classifier(folder, settings.snapshot, generator)
+        description = metadata.describe_classifier(snapshot, sha256, batch, len(outputs) > 1)
+        exported[classifier_path] = exports.Exported(network, "digits", outputs, batch, description)
+    for path, each in exported.items():
+        exports.export(each, settings.format, path)
+        say(f"Wrote {path}, {size(path) / 1e6:.1f} MB")
 
 
 def load_classifier(folder, which, generator):
-    """The digit classifier, the names of what it gives, and the checksum of its weights.
+    """The digit classifier, the names of its outputs, and the checksum of its weights.
 
-    It gives (batch, 10) probabilities and, for a generator that learned MNIST, (batch, 1)
-    acceptance.
+    Its outputs are probabilities (batch, 10) and, for a generator that learned MNIST, acceptance
+    (batch, 1).
     """
     import keras
 
@@ -61,7 +60,7 @@ def load_classifier(folder, which, generator):
     network, sha256 = classifier.network, classifier.sha256
     reason = acceptance.reason_for_raw(folder)
     if reason:
-        say(f"The classifier goes along without the probability of acceptance: {reason}")
+        say(f"The classifier is exported without the probability of acceptance: {reason}")
         network = keras.Model(network.inputs, network.outputs[1], name="classifier")
         return network, ("probabilities",), sha256
     calibration = acceptance.load_or_calibrate(folder, which, generator, classifier)
@@ -69,25 +68,11 @@ def load_classifier(folder, which, generator):
     return network, ("probabilities", "acceptance"), sha256
 
 
-def shape_taken(network, settings):
-    """The shape of what the exported network takes; None for a free batch."""
-    return (None if settings.batch == "any" else int(settings.batch), *network.input_shape[1:])
-
-
-def write(network, takes, gives, path, description, settings):
-    """Export one network, and say what was checked and written."""
-    batch = shape_taken(network, settings)[0]
-    difference = exports.export(network, takes, gives, settings.format, path, batch, description)
-    sizes = " and ".join(map(str, exports.batch_sizes(batch)))
-    say(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {sizes}")
-    say(f"Wrote {path}, {size(path) / 1e6:.1f} MB")
-
-
 def output_path(settings, folder):
     """Where to write the generator; raises UserError when it has another format's ending."""
     suffix = exports.FORMATS[settings.format].suffix
-    snapshot = Path(runs.SNAPSHOTS[settings.snapshot])
-    default = runs.place_for(folder, snapshot.with_suffix(suffix).name)
+    name = Path(snapshots.SNAPSHOTS[settings.snapshot]).with_suffix(suffix).name
+    default = snapshots.place_for(folder, name)
     path = Path(os.path.abspath(settings.output)) if settings.output else default
     if not path.name:
         raise UserError(f"--output {path}: is the root folder; name a file or folder in it")
@@ -101,10 +86,10 @@ def check_place(path, settings):
     is_folder = settings.format == "saved_model"
     if not path.parent.is_dir():
         raise UserError(f"--output {path}: there is no folder {path.parent}; make it first")
-    ours = (path / "saved_model.pb").is_file() if is_folder else path.is_file()
-    if os.path.lexists(path) and not (ours and settings.overwrite):
-        mend = "add --overwrite to replace it, or give" if ours else "and is no export; give"
-        raise UserError(f"--output {path}: is there already; {mend} another name")
+    is_export = (path / "saved_model.pb").is_file() if is_folder else path.is_file()
+    if os.path.lexists(path) and not (is_export and settings.overwrite):
+        advice = "add --overwrite to replace it, or give" if is_export else "give"
+        raise UserError(f"--output {path}: already exists; {advice} another name")
     files.check_writable(path.parent)
 
 

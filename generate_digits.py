@@ -1,7 +1,10 @@
 """Draw digits with a trained generator: `python generate_digits.py --num_samples 10`."""
 
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from machine.command import run_command  # first: it explains what is not installed
 
@@ -15,7 +18,7 @@ from cli import UserError, say
 from config import GenerateSettings
 from machine import files
 from machine.loading import importing_tensorflow
-from storage import formats, images, runs
+from storage import formats, images, snapshots
 
 PROJECTION_STEPS = 300
 
@@ -27,40 +30,128 @@ def main(argv=None):
 
 def generate(settings):
     """Draw what the settings ask for and write it."""
-    folder = runs.find_run(settings)
-    saved = load_latents(settings.latents) if settings.latents else None
-    num = len(next(iter(saved.values()))) if saved else num_samples(settings)
-    labels = wanted_labels(settings, num)
-    output = settings.output or default_output(settings, folder.name)
-    formats.check_output(output, num_cells(settings, num), settings.scale)
-    target = load_target(settings) if settings.project else None
-    arrays, snapshot = runs.load_snapshot(folder, settings.snapshot)
-    code = wanted_code(settings, runs.read_num_codes(arrays, snapshot))
+    flag, mode = next((flag, mode) for flag, mode in MODES.items() if getattr(settings, flag))
+    folder = snapshots.find_run(settings)
+    source = mode.source(settings)
+    output = settings.output or default_output(settings, flag, folder.name)
+    formats.check_output(output, mode.num_images(settings, source), settings.scale)
+    snapshot = snapshots.load_snapshot(folder, settings.snapshot)
+    code = requested_code(settings, snapshot.num_codes)
     with importing_tensorflow():
         from sampling.sampler import Sampler
         from storage.weights import load_generator
 
-        sampler = Sampler(load_generator(arrays, snapshot), settings.noise_scale, code)
+        sampler = Sampler(load_generator(snapshot), settings.noise_scale, code)
     say(f"Drawing with {snapshot}, seed {settings.seed}")
     if settings.noise_scale < 1:
         say(f"--noise_scale {settings.noise_scale:g}: less varied samples")
-    if settings.project:
-        samples = project(settings, sampler, target)
-    elif settings.latents:
-        samples = draw_latents(settings, sampler, saved)
-    else:
-        draws = open_draws(settings, folder, sampler, labels is not None)
-        if labels is not None:
-            samples = draw_labelled(settings, draws, labels)
-        else:
-            samples = draw(settings, sampler, draws, num)
-        if settings.interpolate or settings.interpolation_grid:
-            samples = interpolate(settings, sampler, samples)
-        elif settings.save_noise:
-            index = samples.arrays["index"]
-            samples.arrays["noise"] = lambda: sampler.noise(settings.seed, index)
+    samples = mode.draw(settings, folder, sampler, source)
     for path in formats.write(output, samples, settings.scale, settings.invert):
         say(f"Wrote {path}")
+
+
+# What is read before TensorFlow is loaded: the source of each mode.
+
+
+def any_labels(settings):
+    """How many samples to draw, and their labels, uint8 (N,), or None for any."""
+    num = settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
+    if settings.digit:
+        return num, np.full(num, int(settings.digit), np.uint8)
+    return num, (np.arange(num) % 10).astype(np.uint8) if settings.balanced else None
+
+
+def labels_of_text(settings):
+    """How many digits --text has, and their labels, uint8 (N,)."""
+    labels = np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
+    return len(labels), labels
+
+
+def load_latents(settings):
+    """The name and the array of the `latents` or the `noise`, float32 (N, dim), of --latents.
+
+    Raises UserError when the file has neither.
+    """
+    path = settings.latents
+    arrays = readers.read_arrays(path, ("latents", "noise"))
+    name = "latents" if "latents" in arrays else "noise"
+    if name not in arrays:
+        held = ", ".join(filter(None, arrays)) or "no named array"
+        raise UserError(f"--latents {path}: has neither noise nor latents, but {held}")
+    array = arrays[name]
+    if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
+        raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    array = array[np.isfinite(array).all(1)]  # a projection's first picture has no noise
+    if not len(array):
+        raise UserError(f"--latents {path}: its {name} is not finite")
+    return name, array
+
+
+def load_target(settings):
+    """The picture of --project, uint8 (28, 28), white on black."""
+    try:
+        target = images.load_png(settings.project, background=255 * settings.invert)
+    except readers.UNREADABLE as error:
+        raise readers.unreadable(f"--project {settings.project}", "a picture", error) from error
+    if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
+        size = "x".join(map(str, target.shape[::-1]))
+        raise UserError(f"--project {settings.project}: is {size}; make it 28x28, white on black")
+    if target.min() == target.max():
+        raise UserError(f"--project {settings.project}: is blank; give a picture of a digit")
+    return 255 - target if settings.invert else target
+
+
+def requested_code(settings, num_codes):
+    """The number of --code, or None for any; raises UserError if the generator has no such code."""
+    if not settings.code:
+        return None
+    if int(settings.code) >= num_codes:
+        codes = f"its codes are 0 to {num_codes - 1}" if num_codes else "it has no codes"
+        raise UserError(f"--code {settings.code}: the generator has no such code; {codes}")
+    return int(settings.code)
+
+
+def default_output(settings, mode, run_name):
+    """A path in the samples folder that says what is drawn, with the flags that are given."""
+    files.make_folder(settings.samples_dir)
+    words = [run_name] + [f"{settings.num_samples}-digits"] * (mode == "num_samples")
+    details = ("digit", "code", "balanced", "snapshot", "noise_scale", "raw", "invert")
+    for flag in (*MODES, *details):
+        value = getattr(settings, flag)
+        if flag != "num_samples" and value != getattr(GenerateSettings, flag):
+            if flag == "text":
+                value = "_".join(value)
+            elif flag in ("project", "latents"):
+                value = Path(value).stem
+            words.append(flag if value is True else f"{flag}-{value}"[:60])
+    name = re.sub(r"[^\w.-]+", "_", "-".join([*words, f"seed-{settings.seed}"]))
+    return str(Path(settings.samples_dir) / f"{name}.{'gif' if settings.interpolate else 'png'}")
+
+
+# Drawing: each function takes the settings, the run's folder, its Sampler and the mode's source,
+# and returns formats.Samples.
+
+
+def draw(settings, folder, sampler, source):
+    """The first samples of the seed that are accepted and, if there are labels, read as such."""
+    num, labels = source
+    draws = open_draws(settings, folder, sampler, labels is not None)
+    if labels is not None:
+        with progress(num) as bar:
+            arrays = draws.take_labelled(labels, settings.min_confidence, bar.update)._asdict()
+        report_rate(arrays["index"])
+        blocks = [arrays.pop("images")]
+    elif draws:
+        arrays = {"index": np.empty(num, np.int64), "confidence": np.empty(num, np.float32)}
+        blocks = with_progress(accepted_blocks(draws, arrays), num)
+    else:
+        arrays = {"index": np.arange(num)}
+        blocks = with_progress(sampler.sample(num, settings.seed), num)
+    if settings.save_noise:
+        arrays["noise"] = lambda: sampler.noise(settings.seed, arrays["index"])
+    return formats.Samples(blocks, num, arrays=arrays)
 
 
 def open_draws(settings, folder, sampler, needs_labels):
@@ -82,24 +173,15 @@ def open_draws(settings, folder, sampler, needs_labels):
     return RejectionSampler(sampler, classifier, calibration, settings.seed)
 
 
-def draw(settings, sampler, draws, num):
-    """The first `num` samples of the seed that are accepted, drawn while they are written."""
-    if not draws:
-        blocks = with_progress(sampler.sample(num, settings.seed), num)
-        return formats.Samples(blocks, num, arrays={"index": np.arange(num)})
-    index, confidence = np.empty(num, np.int64), np.empty(num, np.float32)
-
-    def accepted():
-        done = 0
-        for block in draws.take(num):
-            here = slice(done, done + len(block.images))
-            index[here], confidence[here] = block.index, block.confidence
-            done = here.stop
-            yield block.images
-        report_rate(index)
-
-    blocks = with_progress(accepted(), num)
-    return formats.Samples(blocks, num, arrays={"index": index, "confidence": confidence})
+def accepted_blocks(draws, arrays):
+    """Yield the images that are accepted; fill the arrays `index` and `confidence`, (N,)."""
+    done = 0
+    for block in draws.take(len(arrays["index"])):
+        here = slice(done, done + len(block.images))
+        arrays["index"][here], arrays["confidence"][here] = block.index, block.confidence
+        done = here.stop
+        yield block.images
+    report_rate(arrays["index"])
 
 
 def report_rate(index):
@@ -108,27 +190,23 @@ def report_rate(index):
     say(f"Accepted {num:,} of {drawn:,} draws, {num / drawn:.0%} (--raw keeps every one)")
 
 
-def draw_labelled(settings, draws, labels):
-    """The digits asked for, in a grid, or as the lines of --text."""
-    with progress(len(labels)) as bar:
-        accepted = draws.take_labelled(labels, settings.min_confidence, bar.update)
-    report_rate(accepted.index)
-    arrays = accepted._asdict()
-    pixels = arrays.pop("images")
-    lines = settings.text
-    if not lines or (settings.output and not settings.output.endswith(".png")):
-        return formats.Samples([pixels], len(pixels), arrays=arrays)
-    width = max(map(len, lines))
-    is_digit = np.array([sign != " " for line in lines for sign in line.ljust(width)])
+def draw_text(settings, folder, sampler, source):
+    """The digits of --text; in a PNG, in lines with gaps."""
+    samples = draw(settings, folder, sampler, source)
+    if settings.output and not settings.output.endswith(".png"):
+        return samples
+    (pixels,), width = samples.blocks, max(map(len, settings.text))
+    is_digit = np.array([sign != " " for line in settings.text for sign in line.ljust(width)])
     cells = np.zeros((len(is_digit), *pixels.shape[1:]), np.uint8)
     cells[is_digit] = pixels
     return formats.Samples([cells], len(cells), width)
 
 
-def interpolate(settings, sampler, samples):
-    """The path of --interpolate, or the grid of --interpolation_grid, through these samples."""
+def draw_path(settings, folder, sampler, source):
+    """The path of --interpolate, or the grid of --interpolation_grid, through samples."""
     from sampling import latent
 
+    samples = draw(settings, folder, sampler, source)
     for _ in samples.blocks:  # until all are drawn, their index is not known
         pass
     # Latents, not noise: no noise has a mixture of two codes.
@@ -140,20 +218,20 @@ def interpolate(settings, sampler, samples):
     return formats.Samples(sampler.decode(latents), len(latents), columns, {"latents": latents})
 
 
-def draw_latents(settings, sampler, saved):
-    """The images of `noise` or `latents` that were saved, (N, noise_dim) each."""
-    ((name, array),) = saved.items()
+def draw_latents(settings, folder, sampler, source):
+    """The images of saved noise or latents."""
+    name, array = source
     if array.shape[1] != sampler.noise_dim:
         raise UserError(
-            f"--latents {settings.latents}: its {name} has {array.shape[1]} numbers a digit, this "
-            f"generator takes {sampler.noise_dim}; name the --run that it was drawn with"
+            f"--latents {settings.latents}: has {array.shape[1]} numbers for each digit, but the "
+            f"generator needs {sampler.noise_dim}; give the --run that it was drawn with"
         )
     latents = sampler.latents(array) if name == "noise" else array
     blocks = with_progress(sampler.decode(latents), len(latents))
-    return formats.Samples(blocks, len(latents), arrays=saved)
+    return formats.Samples(blocks, len(latents), arrays={name: array})
 
 
-def project(settings, sampler, target):
+def project(settings, folder, sampler, target):
     """The picture of --project beside the generator's nearest image to it."""
     from sampling import latent
 
@@ -170,7 +248,7 @@ def project(settings, sampler, target):
 
 
 def progress(total, unit=" digits"):
-    """A progress bar, where it takes long enough and someone looks."""
+    """A progress bar, if there is much to do and the output is a terminal."""
     return tqdm(total=total, unit=unit, disable=None if total >= 200 else True)
 
 
@@ -182,99 +260,22 @@ def with_progress(blocks, num):
             bar.update(len(block))
 
 
-def num_samples(settings):
-    """How many digits to draw."""
-    return settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
+class Mode(NamedTuple):
+    """A way to draw."""
+
+    source: Callable  # (settings): what it draws from, read before TensorFlow is loaded
+    num_images: Callable  # (settings, source): how many images are written
+    draw: Callable  # (settings, folder, sampler, source): the formats.Samples to write
 
 
-def num_cells(settings, num):
-    """How many places for a digit the output has."""
-    if settings.text:
-        return len(settings.text) * max(map(len, settings.text))
-    frames = settings.interpolate * formats.FRAMES
-    return frames or settings.interpolation_grid * formats.GRID_SIDE**2 or num
-
-
-def wanted_labels(settings, num):
-    """The labels of the `num` digits asked for, uint8 (N,), or None for any."""
-    if settings.text:
-        return np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
-    if not settings.digit and not settings.balanced:
-        return None
-    labels = np.arange(num) % 10 if settings.balanced else np.full(num, int(settings.digit))
-    return labels.astype(np.uint8)
-
-
-def wanted_code(settings, num_codes):
-    """The number of --code, or None for any; raises UserError if the generator has no such code."""
-    if not settings.code:
-        return None
-    if int(settings.code) >= num_codes:
-        has = f"its codes are 0 to {num_codes - 1}" if num_codes else "it has no codes"
-        raise UserError(f"--code {settings.code}: the generator has no such code; {has}")
-    return int(settings.code)
-
-
-def default_output(settings, run_name):
-    """A path in the samples folder that says what is drawn."""
-    files.make_folder(settings.samples_dir)
-    kinds = {
-        f"interpolation-{settings.interpolate}": settings.interpolate,
-        "interpolation-grid": settings.interpolation_grid,
-        "text-" + "-".join("_".join(line.split()) for line in settings.text)[:60]: settings.text,
-        f"projection-{Path(settings.project).stem}": settings.project,
-        f"latents-{Path(settings.latents).stem}": settings.latents,
-        f"{settings.num_samples}-digits": True,
-    }
-    details = {
-        f"of-{settings.digit}": settings.digit,
-        f"code-{settings.code}": settings.code,
-        "balanced": settings.balanced,
-        settings.snapshot: settings.snapshot != "latest",
-        f"noise-scale-{settings.noise_scale:g}": settings.noise_scale < 1,
-        "raw": settings.raw,
-        "inverted": settings.invert,
-    }
-    what = [next(filter(kinds.get, kinds)), *filter(details.get, details)]
-    ending = "gif" if settings.interpolate else "png"
-    name = "-".join([run_name, *what, "seed", str(settings.seed)])
-    return str(Path(settings.samples_dir) / f"{name}.{ending}")
-
-
-def load_latents(path):
-    """The `noise` of an .npz or, of an interpolation, its `latents`: {name: float32 (N, dim)}.
-
-    Raises UserError when it holds neither.
-    """
-    arrays = readers.read_arrays(path, ("latents", "noise"))
-    name = "latents" if "latents" in arrays else "noise"
-    if name not in arrays:
-        held = ", ".join(filter(None, arrays)) or "no named array"
-        raise UserError(f"--latents {path}: holds neither noise nor latents; it has: {held}")
-    array = arrays[name]
-    if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
-        raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    array = array[np.isfinite(array).all(1)]
-    if not len(array):
-        raise UserError(f"--latents {path}: its {name} is not finite")
-    return {name: array}
-
-
-def load_target(settings):
-    """The picture that --project names, uint8 (28, 28), white on black."""
-    try:
-        target = images.load_png(settings.project, background=255 * settings.invert)
-    except readers.UNREADABLE as error:
-        raise readers.unreadable(f"--project {settings.project}", "a picture", error) from error
-    if target.shape != (data.IMAGE_SIZE, data.IMAGE_SIZE):
-        size = "x".join(map(str, target.shape[::-1]))
-        raise UserError(f"--project {settings.project}: is {size}; make it 28x28, white on black")
-    if target.min() == target.max():
-        raise UserError(f"--project {settings.project}: is blank; give a picture of a digit")
-    return 255 - target if settings.invert else target
-
+MODES = {  # by flag; the first one given counts
+    "text": Mode(labels_of_text, lambda s, _: len(s.text) * max(map(len, s.text)), draw_text),
+    "interpolate": Mode(any_labels, lambda s, _: s.interpolate * formats.FRAMES, draw_path),
+    "interpolation_grid": Mode(any_labels, lambda s, _: formats.GRID_SIDE**2, draw_path),
+    "project": Mode(load_target, lambda s, _: 2, project),
+    "latents": Mode(load_latents, lambda s, source: len(source[1]), draw_latents),
+    "num_samples": Mode(any_labels, lambda s, _: s.num_samples, draw),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

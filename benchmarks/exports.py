@@ -28,7 +28,7 @@ from benchmark import describe_machine  # noqa: E402
 
 import export_generator  # noqa: E402
 from machine import files  # noqa: E402
-from storage import exports, runs  # noqa: E402
+from storage import exports, snapshots  # noqa: E402
 
 NODE_MODULES = REPOSITORY / "demo" / "node_modules"
 SIZES = (1, 100)  # digits in a call
@@ -135,7 +135,7 @@ def draw_here(z):
     from storage.weights import load_generator
 
     folder = REPOSITORY / "checkpoints" / "pretrained"
-    generator = load_generator(*runs.load_snapshot(folder, "latest"))
+    generator = load_generator(snapshots.load_snapshot(folder, "latest"))
     return generator(z, training=False).numpy()
 
 

@@ -2,15 +2,14 @@
 
 import dataclasses
 import functools
-import http.server
-import socket
 import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 DEMO = Path(__file__).resolve().parent
 sys.path.insert(0, str(DEMO.parent))
 
-from cli import Settings, UserError, local_path, option, say  # noqa: E402
+from cli import Settings, UserError, between, local_path, option, say  # noqa: E402
 from machine.command import run_command  # noqa: E402
 
 
@@ -18,51 +17,27 @@ from machine.command import run_command  # noqa: E402
 class ServeSettings(Settings):
     """Serve the page that draws digits."""
 
-    host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 for all, out of a container")
-    port: str = option("8000", "port to listen at")
-    folder: str = option(str(DEMO / "site"), "what to serve", local_path)
-    check: bool = option(False, "only say whether that can be listened at")
+    host: str = option("127.0.0.1", "Address to listen at; 0.0.0.0 for all, out of a container.")
+    port: int = option(8000, "Port to listen at.", between(1, 2**16 - 1))
+    folder: str = option(str(DEMO / "site"), "Folder of the page.", local_path)
+    check: bool = option(False, "Only check that the address and port are free.")
 
 
 def serve(settings):
     """Serve the page until Ctrl-C."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=settings.folder)
-    family, address = find_address(settings)
-    server = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": family})
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=settings.folder)
     try:
-        server = server(address, handler)
-    except OSError as error:
+        server = ThreadingHTTPServer((settings.host, settings.port), handler)
+    except (OSError, UnicodeError) as error:
         raise UserError(
-            f"cannot listen at {settings.host} port {settings.port} ({error.strerror}); "
+            f"cannot listen at {settings.host} port {settings.port} ({error}); "
             "try: make demo PORT=8001, or another HOST"
         ) from error
     with server:
-        if settings.check:
-            return
-        say(f"Serving at http://{settings.host}:{server.server_port}/ (Ctrl-C ends it)")
-        server.serve_forever()
-
-
-def find_address(settings):
-    """What a socket needs to listen at the host and port; raises UserError if they are none."""
-    if not settings.port.isdecimal() or not 0 < int(settings.port) < 2**16:
-        raise UserError(f"PORT must be a whole number from 1 to 65535, got {settings.port!r}")
-    try:
-        found = socket.getaddrinfo(
-            settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"HOST {settings.host!r} is no address of this machine ({error}); try 127.0.0.1"
-        ) from error
-    family, _, _, _, address = found[0]
-    return family, address
-
-
-def main(argv=None):
-    """Run the command; return its exit status."""
-    return run_command(ServeSettings, serve, argv)
+        if not settings.check:
+            say(f"Serving at http://{settings.host}:{settings.port}/ (Ctrl-C ends it)")
+            server.serve_forever()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(ServeSettings, serve))

@@ -2,12 +2,13 @@
 
 import importlib
 import json
+import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from cli import UserError
+from cli import UserError, say
 from machine import files
 from machine.loading import hidden_messages
 from storage import metadata
@@ -15,50 +16,52 @@ from storage import metadata
 BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4
 GREY_LEVEL = 1 / 127.5
+MEMBER = "digitgen.json"  # the description's name in an archive or a folder
 
 
 class Exported(NamedTuple):
-    """A network with the input and output names used in the export."""
+    """A network with what its file says of it."""
 
     network: object  # a Keras model
-    takes: str  # the name of its input, float32 (batch, ...),
-    gives: tuple  # and those of its outputs
-    batch: int | None  # a fixed batch size, or None for any
-    description: dict  # what its file says about itself
+    input: str  # the name of its input, float32 (batch, ...),
+    outputs: tuple  # and those of its outputs
+    batch: int | None = None  # a fixed batch size, or None for any
+    description: dict = {}  # noqa: RUF012 - for JSON
+
+    def compute(self, x):
+        """The network's outputs for x, outside training: {name: tensor}."""
+        outputs = self.network(x, training=False)
+        return dict(zip(self.outputs, outputs if isinstance(outputs, list) else [outputs]))
+
+    def to_module(self):
+        """A tf.Module whose `serve` computes {input: array} to {name: array}.
+
+        TensorFlow's converters take this one function and need not know the network's layers.
+        """
+        import tensorflow as tf
+
+        shape = (self.batch, *self.network.input_shape[1:])
+        inputs = tf.TensorSpec(shape, tf.float32, self.input)
+        module = tf.Module()
+        module.variables_served = [variable.value for variable in self.network.variables]
+        module.serve = tf.function(self.compute, [inputs])
+        return module
 
 
-def build_module(exported):
-    """A tf.Module whose `serve` is the network in use: {takes: array} to {name: array}.
-
-    Most runtimes get this one function, so no converter has to know the network's layers.
-    """
-    import tensorflow as tf
-
-    shape = (exported.batch, *exported.network.input_shape[1:])
-    inputs = tf.TensorSpec(shape, tf.float32, exported.takes)
-    module = tf.Module()
-    module.variables_served = [variable.value for variable in exported.network.variables]
-    module.serve = tf.function(lambda x: compute(exported, x), [inputs])
-    return module
-
-
-def compute(exported, x):
-    """What the network gives for x, outside training: {name: tensor}."""
-    outputs = exported.network(x, training=False)
-    return dict(zip(exported.gives, outputs if isinstance(outputs, list) else [outputs]))
+# Each `save_` writes an Exported to a path. Each `load_` returns the file's function in its own
+# runtime: {input: array} to {name: array}.
 
 
 def save_saved_model(exported, path):
     """Write a folder that TensorFlow serves without this code."""
     import tensorflow as tf
 
-    module = build_module(exported)
+    module = exported.to_module()
     tf.saved_model.save(module, path, signatures=module.serve)
-    (path / metadata.MEMBER).write_text(metadata.as_json(exported.description))
+    (path / MEMBER).write_text(metadata.as_json(exported.description))
 
 
 def load_saved_model(path):
-    """Its function: {name: array} to {name: array}."""
     import tensorflow as tf
 
     serve = tf.saved_model.load(path).signatures["serving_default"]
@@ -69,7 +72,7 @@ def save_onnx(exported, path):
     """Write an ONNX file."""
     import tf2onnx
 
-    serve = build_module(exported).serve
+    serve = exported.to_module().serve
     model, _ = tf2onnx.convert.from_function(serve, serve.input_signature)
     if exported.batch is None:
         for value in (*model.graph.input, *model.graph.output):
@@ -81,7 +84,6 @@ def save_onnx(exported, path):
 
 
 def load_onnx(path):
-    """Its function: {name: array} to {name: array}."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -93,15 +95,14 @@ def save_tflite(exported, path):
     """Write a LiteRT (TensorFlow Lite) file."""
     import tensorflow as tf
 
-    module = build_module(exported)
+    module = exported.to_module()
     functions = [module.serve.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, module)
     path.write_bytes(converter.convert())
-    metadata.add_member(path, exported.description)
+    add_description(path, exported.description)
 
 
 def load_tflite(path):
-    """Its function: {name: array} to {name: array}."""
     from ai_edge_litert.interpreter import Interpreter
 
     serve = Interpreter(str(path)).get_signature_runner()
@@ -112,24 +113,31 @@ def save_keras(exported, path):
     """Write a .keras file of stock layers, for Keras 3 on any backend."""
     from storage import folding
 
-    network, takes, gives, batch, _ = exported
-    folding.fold(network, takes, gives, batch).save(path)
-    metadata.add_member(path, exported.description)
+    folding.fold(*exported[:4]).save(path)
+    add_description(path, exported.description)
 
 
 def load_keras(path):
-    """Its function: {name: array} to {name: array}."""
     import keras
 
     network = keras.models.load_model(path, safe_mode=True)
-    takes, names = network.inputs[0].name, network.output_names
 
     def call(arrays):
-        outputs = network(arrays[takes], training=False)
-        outputs = outputs if isinstance(outputs, dict) else {names[0]: outputs}
+        outputs = network(arrays[network.inputs[0].name], training=False)
+        outputs = outputs if isinstance(outputs, dict) else {network.output_names[0]: outputs}
         return {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
 
     return call
+
+
+def add_description(path, description):
+    """Put a description into a zip archive, or behind a file of another kind.
+
+    TensorFlow Lite's own metadata is appended to the model in this way: programs that read the
+    model from its beginning do not see it, programs that read the archive from its end do.
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(MEMBER), metadata.as_json(description))
 
 
 class Format(NamedTuple):
@@ -151,32 +159,29 @@ FORMATS = {
 
 
 def check_packages(name):
-    """Raise UserError, with the command that mends it, unless this format can be written."""
+    """Raise UserError, with the command that installs them, unless a format's packages load."""
     packages = FORMATS[name].packages
     for package in packages:
         try:
             importlib.import_module(package)
-        except Exception as error:  # protobuf's TypeError, where versions do not fit
+        except Exception as error:  # protobuf raises TypeError when versions do not fit
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             wanted = " ".join(packages).replace("_", "-")
             raise UserError(
-                f"{name} needs more packages, or other versions ({reason}): "
+                f"{name} needs packages that are missing or do not fit ({reason}): "
                 f"pip install --upgrade {wanted}"
             ) from error
 
 
-def export(network, takes, gives, name, path, batch=None, description=None):
-    """Export a network in the format of this name; return the largest difference from Keras.
+def export(exported, name, path):
+    """Write an Exported in the format of this name, and say how close to Keras its outputs are.
 
-    It takes float32 (batch, ...) called `takes`, for any batch unless one is given, and gives what
-    `gives` names, a string or a tuple of them. The description is a dictionary for JSON. Raises
-    UserError, and leaves what was there, when it cannot be written or does not compute what the
-    network does.
+    Raises UserError, and leaves what was there, when the file cannot be written or does not
+    compute what the network does.
     """
     import tensorflow as tf
 
-    kind, gives = FORMATS[name], (gives,) if isinstance(gives, str) else gives
-    exported = Exported(network, takes, gives, batch, description or {})
+    kind, sizes = FORMATS[name], (exported.batch,) if exported.batch else BATCH_SIZES
     with files.taking_place(path) as partial, hidden_messages():
         try:
             kind.save(exported, partial)
@@ -184,27 +189,19 @@ def export(network, takes, gives, name, path, batch=None, description=None):
             reason = error.message.rpartition("; ")[2]
             raise UserError(f"{path}: cannot be written ({reason})") from error
         call = kind.load(partial)
-        differences = [largest_difference(exported, call, each) for each in batch_sizes(batch)]
-        difference = np.max(differences)  # NaN if one is
-        if not difference <= kind.tolerance:
+        difference = np.max([largest_difference(exported, call, size) for size in sizes])
+        if not difference <= kind.tolerance:  # NaN is not
             raise UserError(
-                f"{path}: not written: it differs from Keras by {difference:.2g}, and up "
-                f"to {kind.tolerance:.1g} is rounding; try the versions in requirements-dev.txt"
+                f"{path}: not written, because it differs from Keras by {difference:.2g}, more "
+                f"than rounding ({kind.tolerance:.1g}); try the versions in requirements-dev.txt"
             )
-    return difference
-
-
-def batch_sizes(batch):
-    """The batch sizes at which a file is checked."""
-    return BATCH_SIZES if batch is None else (batch,)
+    words = " and ".join(map(str, sizes))
+    say(f"Checked in its own runtime: within {difference:.1g} of Keras at batch size {words}")
 
 
 def largest_difference(exported, call, batch_size):
-    """How far two networks are apart on the same noise; infinite if their shapes are."""
+    """How much the outputs of two networks differ on the same noise."""
     shape = (batch_size, *exported.network.input_shape[1:])
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    found, differences = call({exported.takes: noise}), []
-    for name, expected in compute(exported, noise).items():
-        same_shape = found[name].shape == expected.shape
-        differences.append(np.max(np.abs(found[name] - expected)) if same_shape else np.inf)
-    return np.max(differences)
+    found, expected = call({exported.input: noise}), exported.compute(noise)
+    return np.max([np.max(np.abs(found[name] - expected[name])) for name in expected])

@@ -250,67 +250,9 @@ def load_settings(folder):
     raise UserError(f"{path}: holds no run's settings; --fresh starts over")
 
 
-def find_run(settings):
-    """The folder to draw from: --run, else your latest run, else the pretrained one.
-
-    Raises UserError when there is none.
-    """
-    root = Path(settings.checkpoints_dir)
-    shipped = REPOSITORY / "checkpoints" / PRETRAINED
-    if settings.run:
-        folder = root / settings.run
-        if settings.run == PRETRAINED and not folder.exists():
-            folder = shipped
-        if not (folder / "generator.npz").is_file():
-            raise UserError(f"{folder}: no generator here; see {root}/ for the runs there are")
-        return folder
-    snapshots = [
-        path
-        for path in root.glob("*/generator.npz")
-        if path.parent.name != PRETRAINED and not re.search(r"\.old-[0-9]+$", path.parent.name)
-    ]
-    if snapshots:
-        return max(snapshots, key=lambda path: path.stat().st_mtime).parent
-    if (shipped / "generator.npz").is_file():
-        return shipped
-    raise UserError(f"{root}: holds no run yet; train one first: python train_dcgan.py")
-
-
-def load_snapshot(folder, which):
-    """Arrays of a run's generator, `latest` or `best`, and words that say which it is.
-
-    Raises UserError when there is none or it cannot be read.
-    """
-    path = folder / SNAPSHOTS[which]
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such generator; training keeps the best every --evaluate_every epochs"
-        )
-    arrays = read_npz(path)
-    epoch = arrays.pop("epoch", None)
-    is_number = epoch is not None and epoch.shape == () and epoch.dtype.kind in "iuf"
-    return arrays, f"{path}, epoch {format_epochs(epoch)}" if is_number else str(path)
-
-
 def format_epochs(epochs):
     """A number of epochs as text, with at most three digits after the point."""
     return f"{float(epochs):.3f}".rstrip("0").rstrip(".")
-
-
-def read_num_codes(arrays, source):
-    """How many codes a snapshot's generator has; 0 if it does not say, as before codes existed.
-
-    Raises UserError if the value is not a whole number from 0.
-    """
-    num_codes = arrays.get("num_codes", np.array(0))
-    if num_codes.shape or num_codes.dtype.kind not in "iu" or num_codes < 0:
-        raise UserError(f"{source}: its num_codes must be a whole number from 0; draw with another")
-    return int(num_codes)
-
-
-def place_for(folder, name):
-    """Where a file about a run goes: its folder, or the working folder for the included run."""
-    return Path(f"{folder.name}-{name}") if ships(folder) else folder / name
 
 
 def ships(path):

@@ -9,7 +9,6 @@ import numpy as np
 import models
 from cli import UserError
 from config import LARGEST_NOISE_DIM
-from storage.runs import read_num_codes
 
 # Attributes of layers that decide what the same weights compute, and their usual values.
 NUMBERS = {
@@ -89,22 +88,21 @@ def weights_sha256(network):
     return sha256.hexdigest()
 
 
-def load_generator(arrays, source, networks=models):
-    """A generator with the weights of a snapshot; raises UserError when they do not fit.
+def load_generator(snapshot, networks=models):
+    """A generator with the weights of a Snapshot; raises UserError when they do not fit.
 
     `networks` has the function build_generator that it was trained with.
     """
-    kernel = arrays.get("dense/kernel")
+    kernel = snapshot.arrays.get("dense/kernel")
     if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE_DIM:
-        raise UserError(f"{source}: is not a generator snapshot (no dense/kernel that fits)")
-    num_codes = read_num_codes(arrays, source)
-    if num_codes > kernel.shape[0]:
-        raise UserError(f"{source}: has more codes ({num_codes}) than noise ({kernel.shape[0]})")
-    generator = networks.build_generator(kernel.shape[0], num_codes)
-    weights = {k: v for k, v in arrays.items() if k not in ("num_codes", "layers")}
-    check_layers(generator, arrays.get("layers", FORMERLY), source)
-    assign_all(named_variables(generator), weights, source)
-    bad = [name for name, array in weights.items() if not np.isfinite(array).all()]
+        raise UserError(f"{snapshot}: is not a generator snapshot (no dense/kernel that fits)")
+    noise_dim, num_codes = kernel.shape[0], snapshot.num_codes
+    if num_codes > noise_dim:
+        raise UserError(f"{snapshot}: has more codes ({num_codes}) than noise ({noise_dim})")
+    generator = networks.build_generator(noise_dim, num_codes)
+    check_layers(generator, FORMERLY if snapshot.layers is None else snapshot.layers, snapshot)
+    assign_all(named_variables(generator), snapshot.arrays, snapshot)
+    bad = [name for name, array in snapshot.arrays.items() if not np.isfinite(array).all()]
     if bad:
-        raise UserError(f"{source}: no longer finite: {', '.join(bad[:3])}; draw with another run")
+        raise UserError(f"{snapshot}: not finite: {', '.join(bad[:3])}; draw with another run")
     return generator

@@ -18,25 +18,21 @@ FORMATS = [  # of exports.FORMATS; the last two need packages of their own
     pytest.param("onnx", marks=pytest.mark.slow),
     pytest.param("tflite", marks=pytest.mark.slow),
 ]
-BACKENDS = [
-    "tensorflow",
-    pytest.param("jax", marks=pytest.mark.slow),
-    pytest.param("torch", marks=pytest.mark.slow),
-]
 # What somebody with Keras alone would run.
 DRAW = """
 import sys, keras, numpy as np
 network = keras.models.load_model(sys.argv[1])
-outputs = network(np.load(sys.argv[2]), training=False)OUTPUT
+outputs = network(np.load(sys.argv[2]), training=False)
+outputs = outputs["acceptance"] if isinstance(outputs, dict) else outputs
 np.save(sys.argv[3], keras.ops.convert_to_numpy(outputs))
 assert not {"layers", "models", "config"} & set(sys.modules)
 assert keras.backend.backend() == sys.argv[4]
 """
 
 
-def shake(network, seed=0):
+def shake(network):
     """Give every weight a value of its own, as training would, and variances positive ones."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     for name, variable in named_variables(network).items():
         values = generator.normal(0, 0.1, variable.shape)
         variable.assign(np.abs(values) + 0.1 if "variance" in name else values)
@@ -45,14 +41,6 @@ def shake(network, seed=0):
 
 def noise(batch_size, dim=200):
     return np.random.default_rng(1).standard_normal((batch_size, dim), np.float32)
-
-
-def near_ties(dim):
-    """Noise (32, dim) whose first two numbers, the largest, are equal or differ in the last bit."""
-    z = np.minimum(noise(32, dim), 1)
-    z[:, :2] = 2
-    z[1::3, 0] = z[2::3, 1] = np.nextafter(np.float32(2), np.float32(3))
-    return z
 
 
 def make_run(folder):
@@ -66,17 +54,19 @@ def make_run(folder):
 
 
 def export(run, *words):
-    return export_generator.main(["--checkpoints_dir", str(run.parent), *map(str, words)])
+    """The exit status of exporting a run, in this process."""
+    words = ["--checkpoints_dir", run.parent, "--run", run.name, *words]
+    return export_generator.main([*map(str, words)])
 
 
-def draw_elsewhere(path, z, backend, folder, output=""):
-    """What a process with Keras on that backend, and without this repository, draws."""
+def draw_elsewhere(path, x, backend, folder):
+    """What a process with Keras on that backend, and without this repository, computes for x."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    np.save(folder / "z.npy", z)
-    words = [path, folder / "z.npy", folder / "drawn.npy", backend]
+    np.save(folder / "x.npy", x)
+    words = [path, folder / "x.npy", folder / "drawn.npy", backend]
     subprocess.run(
-        [sys.executable, "-I", "-c", DRAW.replace("OUTPUT", output), *words],
+        [sys.executable, "-I", "-c", DRAW, *words],
         env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=folder,
         check=True,

@@ -10,7 +10,7 @@ from config import REPOSITORY
 from evaluation.classifier import Predictions
 from readers import read_npz
 from sampling import acceptance
-from storage import runs
+from storage import runs, snapshots
 from storage.weights import load_generator, weights_sha256
 
 random = np.random.default_rng(0)
@@ -138,6 +138,6 @@ def test_the_pretrained_calibration_is_that_of_its_weights():
     from evaluation.classifier import DigitClassifier
 
     arrays = read_npz(folder / "acceptance.npz")
-    generator = load_generator(*runs.load_snapshot(folder, "latest"))
+    generator = load_generator(snapshots.load_snapshot(folder, "latest"))
     expected = f"{weights_sha256(generator)} {DigitClassifier().sha256}"
     assert str(arrays["origin"]) == expected

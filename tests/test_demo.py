@@ -48,11 +48,12 @@ def site(tmp_path_factory):
     """The folder that `make site` builds, with a generator that needs no training."""
     folder = tmp_path_factory.mktemp("site")
     build_site(folder)
-    exports.export(build_copyist(), "noise", "digits", "onnx", folder / "generator.onnx")
+    copyist = exports.Exported(build_copyist(), "noise", ("digits",))
+    exports.export(copyist, "onnx", folder / "generator.onnx")
     classifier = models.build_classifier()
     assign_all(named_variables(classifier), dict(np.load(CLASSIFIER)), CLASSIFIER)
-    path = folder / "generator-classifier.onnx"  # which accepts whatever that generator draws
-    exports.export(classifier, "digits", "probabilities", "onnx", path)
+    classifier = exports.Exported(classifier, "digits", ("probabilities",))  # accepts all
+    exports.export(classifier, "onnx", folder / "generator-classifier.onnx")
     return folder
 
 

@@ -11,7 +11,8 @@ from evaluation.classifier import DigitClassifier
 from helpers import one_line, roots
 from sampling.randomness import codes_of, sample_noise
 from sampling.sampler import Sampler
-from storage import images, runs
+from storage import images
+from storage.snapshots import load_snapshot
 from storage.weights import load_generator
 
 
@@ -84,7 +85,7 @@ def test_there_may_be_no_best_generator(small_run, capsys):
 
 def test_an_unknown_run_is_refused(small_run, tmp_path, capsys):
     assert draw(small_run, "--run", "nobody", "--output", tmp_path / "a.png") == 2
-    assert "nobody: no generator here" in one_line(capsys.readouterr().err)
+    assert "nobody: has no generator" in one_line(capsys.readouterr().err)
     assert not [*tmp_path.iterdir()]
 
 
@@ -196,7 +197,7 @@ def test_an_interpolation_is_drawn_again_from_its_latents(small_run, tmp_path):
 def test_an_archive_without_noise_is_refused(small_run, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", images=np.zeros((3, 28, 28), np.uint8))
     assert draw(small_run, "--latents", tmp_path / "other.npz") == 2
-    assert "neither noise nor latents; it has: images" in one_line(capsys.readouterr().err)
+    assert "has neither noise nor latents, but images" in one_line(capsys.readouterr().err)
     np.savez(tmp_path / "huge.npz", noise=np.full((3, 200), 1e300))
     assert draw(small_run, "--latents", tmp_path / "huge.npz") == 2
     assert "its noise is not finite" in one_line(capsys.readouterr().err)
@@ -249,9 +250,9 @@ def test_the_noise_scale_shortens_the_noise(small_run, tmp_path, capsys):
     words = ["--noise_scale", 0.5, "--num_samples", 100, "--output", tmp_path / "t.npz"]
     assert draw(small_run, *words) == 0
     assert "less varied" in capsys.readouterr().out
-    snapshot = runs.load_snapshot(small_run / "checkpoints" / "small", "latest")
+    snapshot = load_snapshot(small_run / "checkpoints" / "small", "latest")
     z = np.float32(0.5) * sample_noise(0, range(100), 200)
-    sampler = Sampler(load_generator(*snapshot))
+    sampler = Sampler(load_generator(snapshot))
     (expected,) = sampler.decode(sampler.latents(z))
     np.testing.assert_array_equal(read(tmp_path / "t.npz"), expected)
 
@@ -259,9 +260,9 @@ def test_the_noise_scale_shortens_the_noise(small_run, tmp_path, capsys):
 def test_the_noise_scale_shortens_the_noise_of_an_interpolation_once(small_run, tmp_path):
     words = ["--interpolate", 2, "--noise_scale", 0.5, "--output", tmp_path / "i.npz"]
     assert draw(small_run, *words) == 0
-    snapshot = runs.load_snapshot(small_run / "checkpoints" / "small", "latest")
+    snapshot = load_snapshot(small_run / "checkpoints" / "small", "latest")
     with np.load(tmp_path / "i.npz") as arrays:
-        expected = Sampler(load_generator(*snapshot)).decode(arrays["latents"])
+        expected = Sampler(load_generator(snapshot)).decode(arrays["latents"])
         np.testing.assert_array_equal(arrays["images"], np.concatenate([*expected]))
         lengths = np.linalg.norm(arrays["latents"][:, 32:], axis=1)
     assert 5 < lengths.min() < lengths.max() < 8  # near half the root of 168

@@ -6,7 +6,7 @@ import pytest
 from config import REPOSITORY
 from sampling import latent
 from sampling.sampler import Sampler
-from storage import runs
+from storage import snapshots
 from storage.weights import load_generator
 
 random = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_slerp_between_equal_noise_stays_there():
 def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
     monkeypatch.setattr(latent, "CANDIDATES", 500)
     folder = REPOSITORY / "checkpoints" / "pretrained"
-    generator = load_generator(*runs.load_snapshot(folder, "latest"))
+    generator = load_generator(snapshots.load_snapshot(folder, "latest"))
     (target,) = Sampler(generator).sample(1, 5)
     errors = []
     for found in latent.project(generator, target[0], seed=0, steps=40):

@@ -15,7 +15,7 @@ from helpers import one_line, roots, run_script
 from machine import command, files, loading
 from machine.signals import Interruption
 from machines import SCRIPTS, TINY, failing
-from storage import exports, images
+from storage import images
 
 NO_HOME = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']"
 NOWHERE = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "TMPDIR")
@@ -159,17 +159,6 @@ def test_a_missing_or_broken_package_is_one_line(package, kind, tmp_path):
         "generate_digits.py", "--output", tmp_path / "a.png", stub="#", stub_folder=tmp_path
     )
     assert finished.returncode == 2 and "pip install" in one_line(finished.stderr)
-
-
-@pytest.mark.parametrize("error", [TypeError("Descriptors cannot\nbe created"), ImportError("x")])
-def test_an_exporter_that_cannot_be_loaded_is_one_line(error, monkeypatch):
-    def fail(_):
-        raise error
-
-    monkeypatch.setattr(exports.importlib, "import_module", fail)
-    with pytest.raises(UserError, match="pip install") as refusal:
-        exports.check_packages("onnx")
-    assert "\n" not in str(refusal.value)
 
 
 # Streams.

@@ -12,7 +12,7 @@ from evaluation import metrics
 from readers import read_npz
 from sampling.randomness import with_code
 from sampling.sampler import Sampler
-from storage import images, runs
+from storage import images, snapshots
 from storage.weights import load_generator
 
 FOLDER = REPOSITORY / "checkpoints" / "pretrained"
@@ -39,7 +39,7 @@ ROWS = (
 @pytest.fixture(scope="module")
 def sampler():
     """A Sampler of the generator that ships."""
-    return Sampler(load_generator(*runs.load_snapshot(FOLDER, "latest")))
+    return Sampler(load_generator(snapshots.load_snapshot(FOLDER, "latest")))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cli import UserError
-from config import GenerateSettings, TrainSettings
+from config import TrainSettings
 from helpers import damaged_copies, one_line
 from readers import read_npz
 from storage import runs
@@ -221,35 +221,3 @@ def test_too_little_room_is_refused(tmp_path):
         run.check_room(1000)
         with pytest.raises(UserError, match=r"MB free.*make room"):
             run.check_room(1 << 60)
-
-
-def make_run(root, name):
-    """A folder that holds a generator of some kind."""
-    folder = root / name
-    folder.mkdir(parents=True)
-    (folder / "generator.npz").touch()
-    return folder
-
-
-def test_the_latest_run_is_found_unless_one_is_named(tmp_path):
-    settings = {"checkpoints_dir": str(tmp_path)}
-    assert runs.find_run(GenerateSettings(**settings)).name == "pretrained"
-    for age, name in enumerate(("older", "newer", "newest.old-1", "pretrained")):
-        os.utime(make_run(tmp_path, name) / "generator.npz", (age, age))
-    assert runs.find_run(GenerateSettings(**settings)) == tmp_path / "newer"
-    for name in ("older", "newest.old-1", "pretrained"):
-        assert runs.find_run(GenerateSettings(run=name, **settings)) == tmp_path / name
-    with pytest.raises(UserError, match="nobody: no generator here"):
-        runs.find_run(GenerateSettings(run="nobody", **settings))
-
-
-def test_a_snapshot_comes_with_words_that_say_which_it_is(tmp_path):
-    np.savez(tmp_path / "generator.npz", weights=np.ones(3), epoch=np.array(2.5))
-    arrays, words = runs.load_snapshot(tmp_path, "latest")
-    assert arrays.keys() == {"weights"}
-    assert words == f"{tmp_path}/generator.npz, epoch 2.5"
-    for epoch, text in ((12_345, "12345"), (100, "100"), (10.2564, "10.256"), (0, "0")):
-        np.savez(tmp_path / "generator.npz", weights=np.ones(3), epoch=np.array(epoch))
-        assert runs.load_snapshot(tmp_path, "latest")[1].endswith(f", epoch {text}")
-    with pytest.raises(UserError, match=r"generator-best\.npz: no such generator"):
-        runs.load_snapshot(tmp_path, "best")

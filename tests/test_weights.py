@@ -8,6 +8,7 @@ import pytest
 
 from cli import UserError
 from models import build_generator
+from storage.snapshots import Snapshot
 from storage.weights import (
     assign_all,
     describe_layers,
@@ -73,23 +74,18 @@ def test_arrays_that_do_not_fit_are_refused_by_name_and_change_nothing(change, n
 
 @pytest.fixture(scope="module")
 def snapshot():
-    """The arrays of a generator with a noise of three numbers."""
-    return arrays_of(build_generator(3, 2)) | {"num_codes": np.array(2)}
+    """The Snapshot of a generator with a noise of three numbers."""
+    return Snapshot("a file", None, 2, arrays_of(build_generator(3, 2)))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_a_generator_is_built_for_the_noise_of_its_snapshot(snapshot, kind):
-    arrays = {name: array.astype(kind) for name, array in snapshot.items() if "/" in name}
-    generator = load_generator(arrays | {"num_codes": snapshot["num_codes"]}, "a file")
+    arrays = {name: array.astype(kind) for name, array in snapshot.arrays.items()}
+    generator = load_generator(snapshot._replace(arrays=arrays))
     assert generator.input_shape == (None, 3) and generator.get_layer("code").num_codes == 2
     for name, variable in named_variables(generator).items():
         assert variable.dtype == "float32"
         np.testing.assert_array_equal(variable, arrays[name].astype(np.float32))
-
-
-def test_a_snapshot_from_before_there_were_codes_has_none(snapshot):
-    weights = {name: array for name, array in snapshot.items() if name != "num_codes"}
-    assert load_generator(weights, "a file").get_layer("code").num_codes == 0
 
 
 EDITS = {  # of models.py: what the error says, and how the generator changes
@@ -113,29 +109,25 @@ def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, i
         setattr(generator.get_layer(name), number, value)
         return generator
 
-    arrays = dict(snapshot)
     if is_described:
-        arrays["layers"] = describe_layers(build_generator(3, 2))
-    load_generator(arrays, "a file")
+        snapshot = snapshot._replace(layers=describe_layers(build_generator(3, 2)))
+    load_generator(snapshot)
     networks = types.SimpleNamespace(build_generator=build_edited)
     with pytest.raises(UserError, match=f"a file: comes from another network: {says}"):
-        load_generator(arrays, "a file", networks)
-    arrays["layers"] = describe_layers(build_edited(3, 2))
-    load_generator(arrays, "a file", networks)
+        load_generator(snapshot, networks)
+    load_generator(snapshot._replace(layers=describe_layers(build_edited(3, 2))), networks)
 
 
-@pytest.mark.parametrize("wrong", [-1, 4, 1.5, [2], "two"])
-def test_codes_that_cannot_be_are_refused(snapshot, wrong):
+def test_more_codes_than_noise_are_refused(snapshot):
     with pytest.raises(UserError, match=r"a file: .*codes"):
-        load_generator(snapshot | {"num_codes": np.array(wrong)}, "a file")
+        load_generator(snapshot._replace(num_codes=4))
 
 
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):
-    with pytest.raises(UserError, match="a file: is not a generator snapshot"):
-        load_generator({"kernel": np.ones(3)}, "a file")
-    for shape in ((0, 12544), (10**9, 0)):  # which would take the memory of a whole machine
+    # The larger shape would take the memory of a whole machine.
+    for name, shape in (("kernel", 3), ("dense/kernel", (0, 12544)), ("dense/kernel", (10**9, 0))):
         with pytest.raises(UserError, match="a file: is not a generator snapshot"):
-            load_generator({"dense/kernel": np.empty(shape)}, "a file")
-    bad = snapshot | {"dense/kernel": snapshot["dense/kernel"] * np.nan}
-    with pytest.raises(UserError, match="a file: no longer finite: dense/kernel"):
-        load_generator(bad, "a file")
+            load_generator(snapshot._replace(arrays={name: np.empty(shape)}))
+    bad = {"dense/kernel": snapshot.arrays["dense/kernel"] * np.nan}
+    with pytest.raises(UserError, match="a file: not finite: dense/kernel"):
+        load_generator(snapshot._replace(arrays=snapshot.arrays | bad))
