@@ -1,11 +1,11 @@
-"""The generator that ships: what its card says of it is so, on this machine too."""
+"""The included generator: its digits and scores, on this machine too."""
 
 import json
-import re
 
 import numpy as np
 import pytest
 
+import evaluate_digits
 import generate_digits
 from config import REPOSITORY
 from evaluation import metrics
@@ -18,22 +18,6 @@ from storage.weights import load_generator
 FOLDER = REPOSITORY / "checkpoints" / "pretrained"
 SAMPLES = REPOSITORY / "samples" / "pretrained"
 REPORT = json.loads((FOLDER / "scores.json").read_text())
-
-# Rows of the card's table by what their names say; the first that fits is taken.
-ROWS = (
-    ("fid_infinity_training", r"∞.*training"),
-    ("fid_infinity_test", r"∞|endlessly many"),
-    ("fid_training", r"(FID|Fréchet distance).*training"),
-    ("fid_test", r"(FID|Fréchet distance).*test"),
-    ("kid_training", r"(KID|kernel distance).*training"),
-    ("kid_test", r"KID|kernel distance"),
-    ("precision", r"^precision"),
-    ("recall", r"^recall"),
-    ("density", r"^density"),
-    ("coverage", r"^coverage"),
-    ("inception_score", r"inception score|classifier score"),
-    ("confidence", r"confidence"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,30 +51,14 @@ def test_it_draws_what_it_drew_when_it_was_trained(thousand):
     assert np.abs(grid.astype(int) - picture.astype(int)).max() <= 1
 
 
-def read_tables(text):
-    """The rows of all tables in Markdown, each a list of its cells."""
-    lines = [line.strip() for line in text.splitlines()]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
-    return [row for row in rows if not set("".join(row)) <= {"-", ":"}]
-
-
-def number(cell):
-    """The number that a cell begins with, its standard error left out; 96.9 % is 0.969."""
-    value = float(re.match(r"-?[0-9.]+", cell)[0])
-    return value / 100 if "%" in cell else value
-
-
-def test_its_card_has_the_scores_of_its_report():
-    found = {}
-    for name, *cells in read_tables((FOLDER / "README.md").read_text()):
-        score = next((score for score, words in ROWS if re.search(words, name, re.I)), None)
-        if score and len(cells) >= 2 and re.match("-?[0-9]", cells[0]):
-            found.setdefault(score, [*map(number, cells[:2])])
-    assert found.keys() >= {"fid_test", "fid_training", "kid_test", "precision", "recall"}
-    assert found.keys() >= {"density", "coverage", "inception_score", "confidence"}
-    for score, numbers in found.items():
-        expected = [np.ravel(REPORT[column][score])[0] for column in ("scores", "real_data")]
-        assert numbers == pytest.approx(expected, rel=0.005), score  # three digits
+def test_the_table_of_the_docs_is_its_report():
+    columns = {"pretrained": "scores", "accepted": "accepted_scores", "real images": "real_data"}
+    scores = [
+        (name, {key: tuple(s) if isinstance(s, list) else s for key, s in REPORT[column].items()})
+        for name, column in columns.items()
+    ]
+    document = (REPOSITORY / "docs" / "evaluation.md").read_text()
+    assert evaluate_digits.make_table(scores) in document
 
 
 def test_its_report_is_of_the_classifier_that_ships(classifier):
