@@ -1,12 +1,14 @@
 """The two networks in training: the step, and all that changes from step to step."""
 
+import functools
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import models
-from sampling.randomness import DROPOUT, TRAINING, normal_noise, random_key
+from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
 from training.distributed import rows_of_replica
 from training.losses import (
@@ -30,14 +32,14 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras name
 class Trainer:
     """A generator and a discriminator in training, and `generator_ema` to draw with.
 
-    `settings` is a config.TrainSettings; `images` uint8 (N, 28, 28) wait on the host. The replicas
-    of `strategy` share each batch: images, noise, dropout and batch statistics are those of the
-    whole batch, so the number of replicas changes results only by rounding. `compiled`: use XLA.
+    `settings` is a config.TrainSettings; `images` are uint8 (N, 28, 28). The replicas of `strategy`
+    share each batch: images, noise, dropout and batch statistics are those of the whole batch, so
+    the number of replicas changes results only by rounding. `compiled`: use XLA, on one device.
     `networks` has the functions build_generator and build_discriminator of models.py.
     """
 
     def __init__(self, settings, images, strategy=None, compiled=False, networks=models):
-        self.settings, self.noise_dim = settings, settings.noise_dim
+        self.settings, self.noise_dim, self.compiled = settings, settings.noise_dim, compiled
         self.strategy = strategy or tf.distribute.get_strategy()
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
@@ -50,12 +52,12 @@ class Trainer:
             self.generator_ema.set_weights(self.generator.get_weights())
             self.generator_optimizer = self.build_adam(self.generator)
             self.discriminator_optimizer = self.build_adam(self.discriminator)
-        with tf.device("CPU:0"):  # batches are gathered, and noise keys computed, on the host
+        with tf.device("CPU:0"):
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
-        self.replica_step = tf.function(self.train_replica, jit_compile=compiled)
+        self.replica_step = tf.function(self.train_replica)
 
     def build_adam(self, network):
         """Adam (Kingma & Ba 2015) with its moments made, before the first trace needs them."""
@@ -66,27 +68,70 @@ class Trainer:
         adam.build(network.trainable_variables)
         return adam
 
-    @tf.function
     def take_steps(self, order, count):
         """Take `count` steps; `order`, int32 (steps, batch), says which images each batch holds.
 
         Returns the METRICS of each step, float32 (count, 4).
         """
+        if not self.compiled:
+            return self.interpreted_steps(order, np.array(count, np.int32)).numpy()
+        metrics, images, order = [], self.images_on_device, tf.constant(order, tf.int64)
+        step = self.steps_done
+        last = step + count
+        while step < last:
+            since_penalty = step % R1_INTERVAL
+            is_whole = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
+            taken = R1_INTERVAL - 1 if is_whole else 1
+            first = tf.constant(step, tf.int64)
+            metrics.append(self.compiled_steps(images, order, first, since_penalty == 0, taken))
+            step += taken
+            with tf.device("CPU:0"):
+                self.step.assign(step)
+        return tf.concat(metrics, 0).numpy()
+
+    @functools.cached_property
+    def images_on_device(self):
+        """The images where XLA's programs read them."""
+        return tf.identity(self.images)
+
+    @tf.function
+    def interpreted_steps(self, order, count):
+        """`count` steps, operation by operation; the host gathers the batches."""
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
         for i in tf.range(count):
             with tf.device("CPU:0"):
                 batch = tf.gather(self.images, order[self.step % tf.shape(order, tf.int64)[0]])
-            # Drawn outside the step, because XLA makes other normal numbers from the same key.
-            z = normal_noise(
-                TRAINING, self.settings.seed, self.step, [order.shape[1], self.noise_dim]
-            )
-            of_replicas = self.strategy.run(self.replica_step, (batch, z, self.step.value()))
-            metrics = metrics.write(i, self.strategy.reduce("MEAN", of_replicas, axis=None))
+            shape = [order.shape[1], self.noise_dim]
+            z = normal_noise(TRAINING, self.settings.seed, self.step, shape)
+            step = self.step.value()
+            metrics = metrics.write(i, self.take_step(batch, z, step, step % R1_INTERVAL == 0))
             self.step.assign_add(1)
-            self.update_ema()
         return metrics.stack()
 
-    def train_replica(self, batch, z, step):
+    @tf.function(jit_compile=True)
+    def compiled_steps(self, images, order, first, has_penalty, count):
+        """`count` steps from step `first`, all with or all without a penalty, as one program.
+
+        It never waits for the host: its loop has a fixed length, and it chooses nothing.
+        """
+        metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
+        for i in tf.range(count):
+            step = first + tf.cast(i, tf.int64)
+            batch = tf.gather(images, tf.gather(order, step % order.shape[0]))
+            shape = [order.shape[1], self.noise_dim]
+            z = box_muller_noise(TRAINING, self.settings.seed, step, shape)
+            metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
+        return metrics.stack()
+
+    def take_step(self, batch, z, step, has_penalty):
+        """One step, on all replicas, and the average; returns the METRICS, float32 (4,)."""
+        arguments = (batch, z, step, has_penalty)
+        of_replicas = self.strategy.run(self.replica_step, arguments)
+        metrics = self.strategy.reduce("MEAN", of_replicas, axis=None)
+        self.update_ema(step)
+        return metrics
+
+    def train_replica(self, batch, z, step, has_penalty):
         """One step of both networks on this replica's rows of a batch, uint8 (n, 28, 28).
 
         `z` is the noise (n, noise_dim) of as many fake images. Returns the METRICS, float32 (4,).
@@ -113,12 +158,8 @@ class Trainer:
             self.generator.trainable_variables,
             output_gradients=generator_gradient(fake_gradient, real_logits, fake_logits),
         )
-        if self.settings.gradient_penalty:
-            d_gradients = tf.cond(
-                step % R1_INTERVAL == 0,
-                lambda: self.add_penalty_gradients(d_gradients, real, step),
-                lambda: d_gradients,
-            )
+        if self.settings.gradient_penalty and has_penalty:  # a tf.cond where this is a tensor
+            d_gradients = self.add_penalty_gradients(d_gradients, real, step)
         self.generator_optimizer.apply(g_gradients)
         self.discriminator_optimizer.apply(d_gradients)
         outputs = (tf.reduce_mean(tf.sigmoid(each)) for each in (real_logits, fake_logits))
@@ -139,13 +180,13 @@ class Trainer:
         # The last bias shifts all logits alike, so the penalty does not depend on it.
         return [a if b is None else a + b for a, b in zip(gradients, more)]
 
-    def update_ema(self):
+    def update_ema(self, step):
         """Move generator_ema towards the generator, all variables (Yazici et al. 2019).
 
         ema = decay ema + (1 - decay) generator, decay = min(ema_decay, (1 + t) / (10 + t)) after
         t steps, so that the first, random weights are soon forgotten.
         """
-        t = tf.cast(self.step, tf.float32)
+        t = tf.cast(step + 1, tf.float32)
         decay = tf.minimum(self.settings.ema_decay, (1 + t) / (10 + t))
         for ema, new in zip(self.generator_ema.variables, self.generator.variables):
             ema.assign_sub((1 - decay) * (ema - new))
@@ -174,7 +215,7 @@ class Trainer:
     @property
     def steps_done(self):
         """How many steps the networks have taken, over all epochs."""
-        return int(self.step.numpy())
+        return int(self.step.value().numpy())
 
     def variables(self):
         """All that changes in training, by name: the networks, the optimizers and the step."""
