@@ -81,14 +81,15 @@ class TrainSettings(Settings):
         5, "Epochs between two computations of FID, 0 for none.", between(0, 10**6)
     )
     save_every: str = option(
-        "1",
-        "Epochs (1) or minutes (10m) between two saves.",
-        matching("[1-9][0-9]{0,5}m?", "a number of epochs, such as 1, or of minutes, such as 10m"),
+        "auto",
+        "Epochs (1) or minutes (10m) between two saves; auto saves at the end of an epoch when 10 "
+        "seconds have passed.",
+        matching("auto|[1-9][0-9]{0,5}m?", "auto, or epochs, such as 1, or minutes, such as 10m"),
     )
     precision: str = fixed(
         "float32",
-        "Arithmetic of the networks; auto takes the faster one.",
-        choices=("float32", "bfloat16", "auto"),
+        "Arithmetic of the networks.",
+        choices=("float32", "bfloat16"),
     )
     tf32: str = option(
         "auto",

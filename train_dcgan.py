@@ -1,30 +1,21 @@
 """Train a DCGAN on MNIST: `python train_dcgan.py`. To resume, run the same command again."""
 
-import contextlib
 import json
-import math
 import os
 import sys
-import time
 from pathlib import Path
 
 from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
-import numpy as np
-from tqdm import tqdm
-
 import data
 from cli import UserError, say
 from config import TrainSettings
 from machine import cluster, locks
 from machine.loading import importing_tensorflow
 from machine.report import NVIDIA_DRIVER, print_report
-from machine.signals import Interruption
 from storage.runs import Run, format_epochs
-from training.checkpointer import NotFinite
 from training.progress import Progress
-from training.writer import BackgroundWriter
 
 
 def main(argv=None):
@@ -40,134 +31,41 @@ def train(settings, *networks):
     if settings.report:
         return print_report(settings)
     locks.check_system()
-    images = load_images(settings)
-    is_chief = cluster.is_chief(settings.strategy, settings.port)
+    images, is_main = load_images(settings), cluster.is_chief(settings.strategy, settings.port)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
-        from machine.provenance import describe_invocation
-        from training import distributed, precision
-        from training.chief import Chief
+        from training.distributed import Devices, errors_explained
+        from training.loop import Loop
+        from training.main_process import main_process
         from training.step import Trainer
 
-        devices = distributed.Devices(settings)
-    settings = precision.resolve(settings, devices.strategy)
-    digest = data.digest(images)
-    fixed = settings.fixed_on_resume() | {"images": digest}
-    invocation = describe_invocation(settings, devices.description, digest)
-    run = Run(settings)
+        devices = Devices(settings)
+    fixed = settings.fixed_on_resume() | {"images": data.digest(images)}
     if settings.dry_run:
-        return print_plan(run, fixed, invocation, len(images))
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(distributed.errors_explained(devices.strategy))
-        if is_chief:
-            stack.enter_context(run)
-            run.check_settings(fixed)
-            run.save_settings(fixed, invocation)
-            writer = stack.enter_context(BackgroundWriter())
-
-        gan = Trainer(settings, images, devices.strategy, devices.compiled, *networks)
-        chief, progress = None, Progress()
-        if is_chief:
-            chief = Chief(run, gan, images, writer)
-            stack.callback(chief.close)
-            progress = chief.resume()
+        return print_plan(settings, fixed, devices.description, len(images))
+    with (
+        errors_explained(devices.strategy),
+        main_process(settings, fixed, devices.description, is_main) as main,
+    ):
+        trainer = Trainer(settings, images, devices.strategy, devices.compiled, *networks)
+        progress = main.resume(trainer) if main else Progress()
         devices.workers.check_same(fixed | {"epochs": settings.epochs})
-        devices.workers.broadcast(gan.variables().values())
+        devices.workers.broadcast(trainer.variables().values())
+        steps_done, device = trainer.steps_done, devices.description
+        say(introduction(settings, fixed, device, len(images), steps_done, is_main))
+        stopped_by = Loop(settings, trainer, progress, main, devices.workers).run()
+        return conclude(settings, trainer, progress, main, stopped_by)
 
-        say(introduction(settings, devices.description, len(images), gan.steps_done, is_chief))
-        with Interruption() as interruption:
-            trainer = Loop(settings, gan, progress, chief, devices.workers, interruption)
-            stopped_by = trainer.train()
-        if stopped_by:
-            same = "same command without --fresh" if settings.fresh else "same command"
-            say(f"Stopped and saved at step {gan.steps_done:,}. To resume, run the {same} again.")
-            return 128 + stopped_by
-        say(f"Done: {gan.steps_done // (len(images) // settings.batch_size)} epochs.")
-        if is_chief:
-            chief.finish(progress.history, digest)
-            say(f"Pictures are in {run.samples}; to draw digits:")
-            say(f"  python generate_digits.py --run {settings.run} --num_samples 10")
+
+def conclude(settings, trainer, progress, main, stopped_by):
+    """Say how training ended, and finish the run unless a signal stopped it; the exit status."""
+    if stopped_by:
+        same = "same command without --fresh" if settings.fresh else "same command"
+        say(f"Stopped and saved at step {trainer.steps_done:,}. To resume, run the {same} again.")
+        return 128 + stopped_by
+    say(f"Done: {trainer.steps_done // (len(trainer.images) // settings.batch_size)} epochs.")
+    if main:
+        main.finish(progress.history)
     return 0
-
-
-class Loop:
-    """The loop over epochs and steps. The later workers of a cluster have no `chief`."""
-
-    def __init__(self, settings, gan, progress, chief, workers, interruption):
-        self.settings, self.gan, self.progress, self.chief = settings, gan, progress, chief
-        self.workers, self.interruption = workers, interruption
-        self.num_images = len(gan.images)
-        self.steps_per_epoch = self.num_images // settings.batch_size
-
-    def train(self):
-        """Train until the last epoch or a stop signal; save; return the signal's number or 0."""
-        chief, progress, last = self.chief, self.progress, self.settings.epochs
-        try:
-            with self.progress_bar() as bar:
-                for epoch in range(self.gan.steps_done // self.steps_per_epoch + 1, last + 1):
-                    bar.set_description(f"epoch {epoch}/{last}")
-                    stopped_by = self.train_epoch(epoch, bar)
-                    if stopped_by:
-                        if chief:
-                            chief.save(progress)
-                            chief.writer.wait()
-                        return stopped_by
-                    if chief:
-                        score = chief.score(epoch)
-                        is_best = score.fid < progress.best_fid()
-                        progress.end_epoch(self.settings.batch_size, *score)
-                        chief.warn(progress.history)
-                        chief.log_and_save(epoch, progress, is_best)
-                        report(progress.history[-1], last)
-                if chief:
-                    chief.writer.wait()
-            return 0
-        except NotFinite:
-            raise
-        except (UserError, OSError):  # a picture or log was not written: the epoch is not lost
-            if chief:
-                with contextlib.suppress(UserError):
-                    chief.save(progress)
-                    chief.writer.wait()
-            raise
-
-    def train_epoch(self, epoch, bar):
-        """Take the epoch's remaining steps, about one second of them per call.
-
-        Returns the number of the signal that stopped it, which all workers obey together, or 0.
-        """
-        order = data.epoch_order(
-            self.num_images, self.settings.batch_size, self.settings.seed, epoch - 1
-        )
-        count = 1
-        while left := epoch * self.steps_per_epoch - self.gan.steps_done:
-            count, stopped_by = self.workers.maximum([count, self.interruption.number])
-            if stopped_by:
-                return stopped_by
-            start, taken = time.perf_counter(), min(left, count)
-            metrics = self.gan.take_steps(order, np.array(taken, np.int32)).numpy()
-            seconds = time.perf_counter() - start
-            if not np.isfinite(metrics).all():
-                raise NotFinite(f"step {self.gan.steps_done:,}", "the losses")
-            self.progress.add(metrics, seconds)
-            count = max(1, round(taken / seconds))
-            g_loss, d_loss, *_ = self.progress.means()
-            bar.set_postfix_str(f"generator {g_loss:.2f}, discriminator {d_loss:.2f}", False)
-            bar.update(taken * self.settings.batch_size)
-            if self.chief and left > taken and self.chief.checkpointer.is_due():
-                self.chief.save(self.progress)
-        return 0
-
-    def progress_bar(self):
-        """A bar of images seen, in a terminal, for the worker that reports."""
-        images = self.steps_per_epoch * self.settings.batch_size
-        return tqdm(
-            total=self.settings.epochs * images,
-            initial=self.gan.steps_done * self.settings.batch_size,
-            unit=" images",
-            unit_scale=True,
-            bar_format="{desc} {percentage:.0f}%|{bar}|{rate_noinv_fmt}, {remaining} left{postfix}",
-            disable=not (self.chief and sys.stderr.isatty()),
-        )
 
 
 def load_images(settings):
@@ -181,18 +79,20 @@ def load_images(settings):
     return images
 
 
-def print_plan(run, fixed, invocation, num_images):
+def print_plan(settings, fixed, device, num_images):
     """Print what training would do and write: --dry_run."""
-    steps_done = 0
-    if not run.settings.fresh:
+    from machine.provenance import describe_invocation
+
+    run, steps_done = Run(settings), 0
+    if not settings.fresh:
         run.check_settings(fixed)
         steps_done = run.steps_saved()
-    say(json.dumps(invocation, indent=2))
-    say(introduction(run.settings, invocation["device"], num_images, steps_done, True))
+    say(json.dumps(describe_invocation(settings, device, fixed["images"]), indent=2))
+    say(introduction(settings, fixed, device, num_images, steps_done, True))
     say("Nothing was trained or written: this was a dry run.")
 
 
-def introduction(settings, device, num_images, steps_done, writes):
+def introduction(settings, fixed, device, num_images, steps_done, writes):
     """What will happen, in a few lines."""
     steps = num_images // settings.batch_size
     begun = f"resumed after epoch {format_epochs(steps_done / steps)}" if steps_done else "new"
@@ -209,26 +109,16 @@ def introduction(settings, device, num_images, steps_done, writes):
         if writes
         else "  writes  nothing: the first worker writes",
     ]
+    if settings.evaluate_every and fixed["images"] != data.MNIST_DIGEST:
+        lines.append(
+            "  scores  none: they are for digits, and these are not MNIST's training images"
+        )
     if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
             "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
             "pip install -r requirements-gpu.txt"
         )
     return "\n".join(lines)
-
-
-def report(record, epochs):
-    """Print a line about an epoch, an EpochRecord; in a terminal above the progress bar."""
-    left = round((epochs - record.epoch) * record.seconds / 60)
-    fid = f"FID {record.fid:.4g}  " if math.isfinite(record.fid) else ""
-    line = (
-        f"epoch {record.epoch}/{epochs}  generator {record.generator_loss:.3f}  "
-        f"discriminator {record.discriminator_loss:.3f}  D(x) {record.d_real:.2f}  "
-        f"D(G(z)) {record.d_fake:.2f}  {fid}{record.seconds:.1f} s  "
-        f"{record.images_per_second:,.0f} images/s  {left // 60}:{left % 60:02d} h left"
-    )
-    with tqdm.external_write_mode():
-        say(line)
 
 
 if __name__ == "__main__":

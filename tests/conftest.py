@@ -1,7 +1,5 @@
 """What the tests share: real digits, the shipped classifier, one small run, and its networks."""
 
-import functools
-import json
 import os
 import platform
 import shutil
@@ -18,16 +16,12 @@ from machine.loading import importing_tensorflow
 with importing_tensorflow():
     import tensorflow  # noqa: F401
 
-import data
-import training.chief
-import training.step
+import models
 from config import MNIST
 from evaluation.classifier import DigitClassifier
 from fake_cuda.install import install
 from helpers import train
 from readers import read_npz
-from sampling.sampler import Sampler
-from training.step import Trainer
 
 deselected = []
 
@@ -49,30 +43,6 @@ def usual_signals():
 def pytest_unconfigure(config):
     if deselected and config.option.markexpr == "not slow":
         print(f"Left out {len(deselected)} slow tests; `make test-all` runs them too.")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_networks():
-    """Runs with the same settings share a Trainer, put back to its first state, and its Sampler.
-
-    Tracing the step takes 5 seconds, tracing the Sampler one.
-    """
-    built = {}
-
-    def build(settings, images, strategy, compiled):
-        seen = settings.fixed_on_resume() | {"sample_every": None}  # what the networks depend on
-        key = json.dumps(seen), data.digest(images), compiled
-        if key not in built:
-            gan = Trainer(settings, images, strategy, compiled)
-            built[key] = gan, gan.state()
-        gan, first_state = built[key]
-        gan.load_state(first_state)
-        return gan
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.step, "Trainer", build)
-        patch.setattr(training.chief, "Sampler", functools.cache(Sampler))
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -117,14 +87,28 @@ def training_predictions(mnist, classifier):
 def small_run(data_path, tmp_path_factory):
     """A folder with the run `small`, trained for two epochs of five steps; only to be read."""
     folder = tmp_path_factory.mktemp("small_run")
-    assert train(folder, data_path, "--epochs", 2) == 0
+    assert train(folder, data_path, "--epochs", 2, networks=models) == 0
     return folder
 
 
 @pytest.fixture
 def copied_run(small_run, tmp_path):
-    """A copy of the small run, to be resumed or damaged."""
+    """A copy of the small run, to be damaged."""
     return shutil.copytree(small_run, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(data_path, tmp_path_factory):
+    """As the small run, of TinyNetworks: quick to resume, and nothing to draw with."""
+    folder = tmp_path_factory.mktemp("tiny_run")
+    assert train(folder, data_path, "--epochs", 2) == 0
+    return folder
+
+
+@pytest.fixture
+def begun_run(tiny_run, tmp_path):
+    """A copy of the tiny run, to be resumed or damaged."""
+    return shutil.copytree(tiny_run, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

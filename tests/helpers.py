@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import train_dcgan
-from config import REPOSITORY
+import keras
+from keras.layers import Flatten, Reshape
 
-SMALL = ["--batch_size", "8", "--run", "small", "--evaluate_every", "0"]
+import train_dcgan
+from config import REPOSITORY, TrainSettings
+from layers import Dense, DiscreteCode, Dropout
+from machine.command import run_command
+
+SMALL = ["--batch_size", "8", "--run", "small", "--save_every", "1"]
 CLOCK_COLUMNS = ("seconds", "images_per_second")  # of the history: they depend on the machine
 
 
@@ -41,9 +46,28 @@ def roots(folder):
     return ["--checkpoints_dir", f"{folder}/checkpoints", "--samples_dir", f"{folder}/samples"]
 
 
-def train(folder, data_path, *words):
+class TinyNetworks:
+    """In place of models.py: networks of one layer, whose step is traced in a moment."""
+
+    def build_generator(noise_dim, num_codes):
+        layers = [keras.Input((noise_dim,)), DiscreteCode(num_codes, name="code")]
+        layers += [Dense(784, activation="tanh", name="dense"), Reshape((28, 28, 1))]
+        return keras.Sequential(layers, name="generator")
+
+    def build_discriminator(dropout):
+        images = keras.Input((28, 28, 1))
+        key = keras.Input(batch_shape=(2,), dtype="int64", optional=True)
+        x = Flatten()(Dropout(dropout)(images, key))
+        x = Dense(1, name="logits")(x)
+        return keras.Model([images, key], [keras.ops.sigmoid(x), x], name="discriminator")
+
+
+def train(folder, data_path, *words, networks=TinyNetworks):
     """Train the run `small` inside `folder`, in this process; return the exit status."""
-    return train_dcgan.main([*SMALL, "--data", str(data_path), *roots(folder), *map(str, words)])
+    words = [*SMALL, "--data", data_path, *roots(folder), *words]
+    return run_command(
+        TrainSettings, lambda settings: train_dcgan.train(settings, networks), [*map(str, words)]
+    )
 
 
 def read_history(folder, run="small"):

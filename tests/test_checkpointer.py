@@ -120,15 +120,15 @@ def test_a_generator_that_is_not_finite_is_not_written(run, which):
         pytest.param("discriminator_optimizer", marks=pytest.mark.slow),
     ],
 )
-def test_a_state_gone_bad_stops_the_run_and_is_not_saved(copied_run, data_path, capsys, owner):
-    folders = {"checkpoints_dir": f"{copied_run}/checkpoints", "samples_dir": f"{copied_run}/s"}
+def test_a_state_gone_bad_stops_the_run_and_is_not_saved(begun_run, data_path, capsys, owner):
+    folders = {"checkpoints_dir": f"{begun_run}/checkpoints", "samples_dir": f"{begun_run}/s"}
     with Run(TrainSettings(run="small", **folders)) as run:
         state = run.load_state()
         name = next(name for name in state if name.startswith(owner + "/") and state[name].ndim)
         state[name].flat[0] = np.nan
         run.save_state(10, state)
     snapshot = (run.folder / "generator.npz").read_bytes()
-    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert train(begun_run, data_path, "--epochs", 3) == 2
     message = one_line(capsys.readouterr().err)
     assert "no longer finite" in message and "--learning_rate" in message
     assert (run.folder / "generator.npz").read_bytes() == snapshot

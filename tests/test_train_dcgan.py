@@ -52,32 +52,32 @@ def test_a_run_leaves_what_it_promises(small_run):
     assert steps_saved(small_run) == [5, 10]
 
 
-def test_the_same_command_resumes_and_epochs_may_grow(copied_run, data_path, capsys):
-    before = read_history(copied_run)
-    assert train(copied_run, data_path, "--epochs", 3) == 0
+def test_the_same_command_resumes_and_epochs_may_grow(begun_run, data_path, capsys):
+    before = read_history(begun_run)
+    assert train(begun_run, data_path, "--epochs", 3) == 0
     printed = capsys.readouterr()
     assert "resumed after epoch 2" in printed.out
     lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
     assert "images/s" in one_line("\n".join(lines)) and lines[0].startswith("epoch 3/3  ")
     assert printed.err == "" and "\r" not in printed.out
-    after = read_history(copied_run)
+    after = read_history(begun_run)
     assert after[:2] == before and [row["epoch"] for row in after] == ["1", "2", "3"]
-    assert steps_saved(copied_run) == [5, 10, 15]
+    assert steps_saved(begun_run) == [5, 10, 15]
 
 
-def test_a_finished_run_is_left_as_it_is(copied_run, data_path):
-    folder = copied_run / "checkpoints"
+def test_a_finished_run_is_left_as_it_is(begun_run, data_path):
+    folder = begun_run / "checkpoints"
     before = contents(folder)
-    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert train(begun_run, data_path, "--epochs", 2) == 0
     after = contents(folder)
     del before[folder / "small" / "settings.json"], after[folder / "small" / "settings.json"]
     assert before == after
 
 
-def test_settings_json_has_an_invocation_for_each_start(copied_run, data_path, monkeypatch):
+def test_settings_json_has_an_invocation_for_each_start(begun_run, data_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train_dcgan.py", "--epochs", "1"])
-    assert train(copied_run, data_path, "--epochs", 1) == 0
-    document = settings_json(copied_run)
+    assert train(begun_run, data_path, "--epochs", 1) == 0
+    document = settings_json(begun_run)
     assert document["run"]["learning_rate"] == 1e-4 and "epochs" not in document["run"]
     first, second = document["invocations"]
     assert first["settings"]["epochs"] == 2 and second["settings"]["epochs"] == 1
@@ -88,32 +88,32 @@ def test_settings_json_has_an_invocation_for_each_start(copied_run, data_path, m
         assert second[name]
 
 
-def test_changed_settings_are_refused_by_name(copied_run, data_path, capsys):
-    before = contents(copied_run)
+def test_changed_settings_are_refused_by_name(begun_run, data_path, capsys):
+    before = contents(begun_run)
     words = ["--epochs", 3, "--learning_rate", 0.1, "--seed", 4]
-    assert train(copied_run, data_path, *words) == 2
+    assert train(begun_run, data_path, *words) == 2
     message = one_line(capsys.readouterr().err)
     assert "learning_rate (was 0.0001, now 0.1)" in message and "seed (was 0, now 4)" in message
     assert "batch_size" not in message
-    assert contents(copied_run) == before
+    assert contents(begun_run) == before
 
 
-def test_a_run_from_before_a_setting_was_added_had_its_default(copied_run, data_path, capsys):
-    path = copied_run / "checkpoints" / "small" / "settings.json"
-    document = settings_json(copied_run)
+def test_a_run_from_before_a_setting_was_added_had_its_default(begun_run, data_path, capsys):
+    path = begun_run / "checkpoints" / "small" / "settings.json"
+    document = settings_json(begun_run)
     del document["run"]["gradient_penalty"], document["run"]["precision"]
     path.write_text(json.dumps({"run": document["run"]}))  # without invocations, as runs once were
-    assert train(copied_run, data_path, "--epochs", 3, "--gradient_penalty", 0.5) == 2
+    assert train(begun_run, data_path, "--epochs", 3, "--gradient_penalty", 0.5) == 2
     assert "gradient_penalty (was 1.0, now 0.5)" in one_line(capsys.readouterr().err)
-    assert train(copied_run, data_path, "--epochs", 2) == 0
-    assert len(settings_json(copied_run)["invocations"]) == 1
+    assert train(begun_run, data_path, "--epochs", 2) == 0
+    assert len(settings_json(begun_run)["invocations"]) == 1
 
 
-def test_other_images_are_refused_wherever_they_lie(copied_run, digits, data_path, capsys):
-    shutil.copy(data_path, copied_run / "moved.npz")
-    assert train(copied_run, copied_run / "moved.npz", "--epochs", 2) == 0
-    np.savez(copied_run / "other.npz", x_train=digits[39::-1])
-    assert train(copied_run, copied_run / "other.npz", "--epochs", 3) == 2
+def test_other_images_are_refused_wherever_they_lie(begun_run, digits, data_path, capsys):
+    shutil.copy(data_path, begun_run / "moved.npz")
+    assert train(begun_run, begun_run / "moved.npz", "--epochs", 2) == 0
+    np.savez(begun_run / "other.npz", x_train=digits[39::-1])
+    assert train(begun_run, begun_run / "other.npz", "--epochs", 3) == 2
     assert "images" in one_line(capsys.readouterr().err)
 
 
@@ -129,53 +129,53 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, data_path, capsy
 
 
 def test_a_dry_run_says_where_it_would_resume_and_what_it_would_refuse(
-    copied_run, data_path, capsys
+    begun_run, data_path, capsys
 ):
-    before = contents(copied_run)
-    assert train(copied_run, data_path, "--epochs", 3, "--dry_run") == 0
+    before = contents(begun_run)
+    assert train(begun_run, data_path, "--epochs", 3, "--dry_run") == 0
     printed = capsys.readouterr().out
     assert "resumed after epoch 2, to epoch 3" in printed and "5 to go" in printed
-    assert train(copied_run, data_path, "--epochs", 3, "--dry_run", "--fresh", "--seed", 4) == 0
+    assert train(begun_run, data_path, "--epochs", 3, "--dry_run", "--fresh", "--seed", 4) == 0
     assert "new, to epoch 3" in capsys.readouterr().out
-    assert train(copied_run, data_path, "--epochs", 3, "--dry_run", "--seed", 4) == 2
+    assert train(begun_run, data_path, "--epochs", 3, "--dry_run", "--seed", 4) == 2
     assert "seed (was 0, now 4)" in one_line(capsys.readouterr().err)
-    assert contents(copied_run) == before
+    assert contents(begun_run) == before
 
 
-def test_fresh_starts_over_and_sets_the_old_run_aside(copied_run, data_path, capsys):
-    assert train(copied_run, data_path, "--epochs", 1, "--sample_every", 9, "--fresh") == 0
+def test_fresh_starts_over_and_sets_the_old_run_aside(begun_run, data_path, capsys):
+    assert train(begun_run, data_path, "--epochs", 1, "--sample_every", 9, "--fresh") == 0
     assert "new, to epoch 1" in capsys.readouterr().out
-    assert len(read_history(copied_run)) == 1
-    assert settings_json(copied_run)["run"]["sample_every"] == 9
-    assert steps_saved(copied_run, "small.old-1") == [5, 10]
-    assert settings_json(copied_run, "small.old-1")["run"]["sample_every"] == 1
-    assert (copied_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
-    assert not (copied_run / "samples" / "small" / "epoch-0002.png").exists()
+    assert len(read_history(begun_run)) == 1
+    assert settings_json(begun_run)["run"]["sample_every"] == 9
+    assert steps_saved(begun_run, "small.old-1") == [5, 10]
+    assert settings_json(begun_run, "small.old-1")["run"]["sample_every"] == 1
+    assert (begun_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
+    assert not (begun_run / "samples" / "small" / "epoch-0002.png").exists()
 
 
 @pytest.mark.slow
-def test_fresh_twice_loses_nothing(copied_run, data_path):
+def test_fresh_twice_loses_nothing(begun_run, data_path):
     for _ in range(2):
-        assert train(copied_run, data_path, "--epochs", 1, "--fresh") == 0
+        assert train(begun_run, data_path, "--epochs", 1, "--fresh") == 0
     for number, epochs in ((1, 2), (2, 1)):
         old = f"small.old-{number}"
-        assert len(state_paths(copied_run, old)) == epochs
-        words = ["--run", old, "--output", f"{copied_run}/a.npz", *roots(copied_run)]
+        assert len(state_paths(begun_run, old)) == epochs
+        words = ["--run", old, "--output", f"{begun_run}/a.npz", *roots(begun_run)]
         assert generate_digits.main(words) == 0  # still there to draw with
 
 
 @pytest.mark.slow
-def test_pictures_of_a_run_without_checkpoints_are_set_aside(copied_run, data_path):
-    shutil.rmtree(copied_run / "checkpoints" / "small")
-    assert train(copied_run, data_path, "--epochs", 1) == 0
-    assert (copied_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
-    assert not (copied_run / "samples" / "small" / "epoch-0002.png").exists()
+def test_pictures_of_a_run_without_checkpoints_are_set_aside(begun_run, data_path):
+    shutil.rmtree(begun_run / "checkpoints" / "small")
+    assert train(begun_run, data_path, "--epochs", 1) == 0
+    assert (begun_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
+    assert not (begun_run / "samples" / "small" / "epoch-0002.png").exists()
 
 
-def test_a_picture_that_is_not_ours_is_left_alone(copied_run, data_path):
-    stranger = copied_run / "samples" / "small" / "epoch-0002-copy.png"
+def test_a_picture_that_is_not_ours_is_left_alone(begun_run, data_path):
+    stranger = begun_run / "samples" / "small" / "epoch-0002-copy.png"
     stranger.write_bytes(b"no picture")
-    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert train(begun_run, data_path, "--epochs", 2) == 0
     assert stranger.read_bytes() == b"no picture"
 
 
@@ -190,10 +190,10 @@ def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, mon
 
 
 @pytest.mark.slow
-def test_a_damaged_newest_state_is_set_aside_with_a_warning(copied_run, data_path, capsys):
-    newest = copied_run / "checkpoints" / "small" / "state-000000010.npz"
+def test_a_damaged_newest_state_is_set_aside_with_a_warning(begun_run, data_path, capsys):
+    newest = begun_run / "checkpoints" / "small" / "state-000000010.npz"
     newest.write_bytes(newest.read_bytes()[:-1])
-    assert train(copied_run, data_path, "--epochs", 2) == 0
+    assert train(begun_run, data_path, "--epochs", 2) == 0
     printed = capsys.readouterr()
     assert "state-000000010.npz is damaged" in one_line(printed.err)
     assert "resumed after epoch 1" in printed.out
@@ -201,27 +201,27 @@ def test_a_damaged_newest_state_is_set_aside_with_a_warning(copied_run, data_pat
     assert newest.exists()  # trained and saved again
 
 
-def test_when_no_state_is_whole_nothing_is_touched(copied_run, data_path, capsys):
-    folder = copied_run / "checkpoints" / "small"
+def test_when_no_state_is_whole_nothing_is_touched(begun_run, data_path, capsys):
+    folder = begun_run / "checkpoints" / "small"
     for path in folder.glob("state-*.npz"):
         path.write_bytes(b"rubbish")
     before = sorted(path.name for path in folder.iterdir())
-    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert train(begun_run, data_path, "--epochs", 3) == 2
     assert "no training state is whole" in one_line(capsys.readouterr().err)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_a_run_without_its_state_is_not_begun_again_unasked(copied_run, data_path, capsys):
-    folder = copied_run / "checkpoints" / "small"
+def test_a_run_without_its_state_is_not_begun_again_unasked(begun_run, data_path, capsys):
+    folder = begun_run / "checkpoints" / "small"
     for path in folder.glob("state-*"):
         path.unlink()
-    assert train(copied_run, data_path, "--epochs", 3) == 2
+    assert train(begun_run, data_path, "--epochs", 3) == 2
     assert "--fresh" in one_line(capsys.readouterr().err)
 
 
-def test_a_second_training_of_a_run_is_refused(copied_run, data_path, capsys):
-    lock = Lock(copied_run / "checkpoints" / "small" / "lock")
-    assert train(copied_run, data_path, "--epochs", 3) == 2
+def test_a_second_training_of_a_run_is_refused(begun_run, data_path, capsys):
+    lock = Lock(begun_run / "checkpoints" / "small" / "lock")
+    assert train(begun_run, data_path, "--epochs", 3) == 2
     assert "another process" in one_line(capsys.readouterr().err)
     lock.release()
 
@@ -299,8 +299,8 @@ def test_scoring_does_not_change_the_run(tmp_path, data_path):
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
 
 
-def test_a_run_can_be_resumed_with_every_setting_that_is_not_fixed(copied_run, data_path):
+def test_a_run_can_be_resumed_with_every_setting_that_is_not_fixed(begun_run, data_path):
     free = ["--evaluate_every", 7, "--save_every", "5m", "--compile", "off", "--strategy", "one"]
     free += ["--tf32", "on"]
-    assert train(copied_run, data_path, "--epochs", 2, *free) == 0
+    assert train(begun_run, data_path, "--epochs", 2, *free) == 0
     assert not set(TrainSettings().fixed_on_resume()) & {word.lstrip("-") for word in free[::2]}

@@ -57,7 +57,6 @@ class Trainer:
             self.images = tf.constant(images)
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
-        self.replica_step = tf.function(self.train_replica)
 
     def build_adam(self, network):
         """Adam (Kingma & Ba 2015) with its moments made, before the first trace needs them."""
@@ -73,8 +72,12 @@ class Trainer:
 
         Returns the METRICS of each step, float32 (count, 4).
         """
-        if not self.compiled:
-            return self.interpreted_steps(order, np.array(count, np.int32)).numpy()
+        if self.compiled:
+            return self.run_programs(order, count)
+        return self.interpreted_steps(order, np.array(count, np.int32)).numpy()
+
+    def run_programs(self, order, count):
+        """take_steps with XLA: one step at a time, or all those between two penalties at once."""
         metrics, images, order = [], self.images_on_device, tf.constant(order, tf.int64)
         step = self.steps_done
         last = step + count
@@ -131,7 +134,8 @@ class Trainer:
         self.update_ema(step)
         return metrics
 
-    def train_replica(self, batch, z, step, has_penalty):
+    @tf.function
+    def replica_step(self, batch, z, step, has_penalty):
         """One step of both networks on this replica's rows of a batch, uint8 (n, 28, 28).
 
         `z` is the noise (n, noise_dim) of as many fake images. Returns the METRICS, float32 (4,).

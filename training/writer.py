@@ -1,48 +1,56 @@
 """Background writing: state is copied between steps and written while training continues."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 
 class BackgroundWriter:
-    """A thread that writes what it is given, in that order. Use as a context manager."""
+    """A thread that calls functions in the order in which they were submitted.
+
+    A function that is still waiting when another one of its name comes is left out: a disk that is
+    slower than the training gets the newest of each.
+    """
 
     def __init__(self):
         self.thread = ThreadPoolExecutor(max_workers=1)
-        self.writing = None  # the future of what was submitted last
+        self.lock = threading.Lock()
+        self.waiting = {}  # functions by name
+        self.errors = []
 
-    def __enter__(self):
-        return self
+    def submit(self, name, function):
+        """Have the function called; then raise the first error of those called so far, if any."""
+        with self.lock:
+            self.waiting.pop(name, None)
+            self.waiting[name] = function
+        self.thread.submit(self.call_next)
+        self.raise_error()
 
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        """Return once nothing is written any more, so that the run's lock can be given back."""
-        self.thread.shutdown()
-
-    def submit(self, *jobs):
-        """Have these functions called in turn, each even if one before it fails.
-
-        Then wait for what was submitted before, and raise the error that it raised, if any.
-        """
-        earlier, self.writing = self.writing, self.thread.submit(run_all, jobs)
-        if earlier:
-            earlier.result()
+    def drain(self):
+        """Return when all have been called."""
+        self.thread.submit(lambda: None).result()
 
     def wait(self):
-        """Return when all is on the disk; raise the error of what could not be written."""
-        writing, self.writing = self.writing, None
-        if writing:
-            writing.result()
+        """Return when all have been called; raise the first error, if any."""
+        self.drain()
+        self.raise_error()
 
+    def close(self):
+        """Return when all have been called, and end the thread."""
+        self.thread.shutdown()
 
-def run_all(jobs):
-    """Call each function, even if one before it raises; then raise the first error."""
-    errors = []
-    for job in jobs:
+    def call_next(self):
+        """Call the function that has waited longest; one that fails does not stop the others."""
+        with self.lock:
+            if not self.waiting:  # one that a newer one replaced
+                return
+            function = self.waiting.pop(next(iter(self.waiting)))
         try:
-            job()
+            function()
         except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
+            self.errors.append(error)
+
+    def raise_error(self):
+        """Raise the first error since the last call, if there is one."""
+        errors, self.errors = self.errors, []
+        if errors:
+            raise errors[0]

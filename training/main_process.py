@@ -1,0 +1,218 @@
+"""What the first process does beside training: it scores, draws, logs and saves."""
+
+import contextlib
+import functools
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import data
+from cli import UserError, say
+from evaluation.classifier import DigitClassifier
+from evaluation.scores import TrainingScore
+from machine.provenance import describe_invocation
+from sampling import acceptance, codes
+from sampling.sampler import Sampler
+from storage.runs import Run
+from training.logger import GRID_SAMPLES, Logger, find_troubles
+from training.progress import UNSCORED, EpochScore, Progress
+from training.writer import BackgroundWriter
+
+PAUSE = 10  # seconds between two pictures of the curves and, by default, between two saves
+
+
+class NotFinite(UserError):
+    """The run's numbers are no longer finite, so they are not saved over a good checkpoint."""
+
+    def __init__(self, where, what):
+        super().__init__(
+            f"{where}: no longer finite: {what}; nothing of it was saved over a good checkpoint. "
+            "Resume from that one or, if it happens again, begin another --run with a lower "
+            "--learning_rate"
+        )
+
+
+@contextlib.contextmanager
+def main_process(settings, fixed, device, is_main):
+    """The MainProcess of the run that the settings name, which is locked meanwhile.
+
+    None in the later workers of a cluster. `fixed` maps the names of what is fixed on resume to
+    JSON values; `device` says on what the run is trained. Raises UserError when the run began with
+    other values.
+    """
+    if not is_main:
+        yield None
+        return
+    with Run(settings) as run:
+        run.check_settings(fixed)
+        run.save_settings(fixed, describe_invocation(settings, device, fixed["images"]))
+        main = MainProcess(run, fixed["images"])
+        try:
+            yield main
+        finally:
+            main.close()
+
+
+class MainProcess:
+    """Resumes, scores, draws, logs and saves a storage.runs.Run.
+
+    `digest` says which images it learns. States are copied between two steps; a thread writes them
+    while training goes on, and its errors are raised by the next call.
+    """
+
+    def __init__(self, run, digest):
+        self.run, self.settings = run, run.settings
+        self.learns_mnist = digest == data.MNIST_DIGEST
+        self.writer, self.logger = BackgroundWriter(), Logger(run)
+        self.saved = self.logged = time.monotonic()
+        self.warned = set()
+
+    def close(self):
+        """Write what is still to be written, and close the logs."""
+        self.writer.close()
+        self.logger.close()
+
+    def resume(self, trainer):
+        """Take care of this step.Trainer; return the Progress of its newest training state, if any.
+
+        Raises UserError when the disk has too little room, or when no state can be used.
+        """
+        self.trainer, self.sampler = trainer, Sampler(trainer.generator_ema)
+        self.run.check_room(trainer.num_bytes())
+        progress, arrays = Progress(), self.run.load_state()
+        if arrays:
+            check_finite(arrays, f"{self.run.folder}: its newest checkpoint")
+            try:
+                progress.load(arrays)
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{self.run.folder}: its newest checkpoint was written by another version of "
+                    "the code, which this one cannot go on from; give another --run name"
+                ) from error
+            trainer.load_state(arrays)
+            self.write_generator(arrays)  # in case the process was killed before it wrote that
+        self.logger.forget_epochs_after(len(progress.history))
+        return progress
+
+    def end_epoch(self, progress):
+        """Score the epoch and add it to the history; have its grid, and all that is due, written.
+
+        Curves and history come every PAUSE seconds, states as --save_every says, both at the end.
+        """
+        epoch = len(progress.history) + 1
+        is_last = epoch == self.settings.epochs
+        score = self.score(epoch)
+        is_best = score.fid < progress.best_fid()
+        progress.end_epoch(self.settings.batch_size, *score)
+        self.warn(progress.history)
+        if is_last or epoch % self.settings.sample_every == 0:
+            grid = functools.partial(self.logger.save_grid, epoch, self.draw(GRID_SAMPLES))
+            self.writer.submit(f"grid {epoch}", grid)
+        if is_last or time.monotonic() - self.logged >= PAUSE:
+            self.log(progress)
+        if is_best:  # before the state, whose history says that it is there
+            state = self.trainer.state()
+            self.writer.submit("best", functools.partial(self.write_generator, state, "best"))
+        if is_last or self.is_due(epoch):
+            self.save(progress)
+
+    @functools.cached_property
+    def scorer(self):
+        """What computes the scores of digits."""
+        return TrainingScore(np.asarray(self.trainer.images))
+
+    def score(self, epoch):
+        """The epoch's EpochScore, NaN unless --evaluate_every epochs of MNIST have passed."""
+        every = self.settings.evaluate_every
+        if not self.learns_mnist or not every or epoch % every:
+            return UNSCORED
+        return EpochScore(*self.scorer.score(self.draw(self.scorer.num_samples)))
+
+    def draw(self, num_samples):
+        """The first samples of the run's seed, uint8 (num_samples, 28, 28)."""
+        return np.concatenate([*self.sampler.sample(num_samples, self.settings.seed)])
+
+    def warn(self, history):
+        """Print each warning about the history once."""
+        for name, text in find_troubles(history).items():
+            if name not in self.warned:
+                self.warned.add(name)
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    tqdm.write(f"warning: {text}", file=sys.stderr)
+
+    def log(self, progress):
+        """Have the history and its curves written."""
+        self.logged = time.monotonic()
+        self.writer.submit("log", functools.partial(self.logger.log, [*progress.history]))
+
+    def is_due(self, epoch=None):
+        """Whether to save: after PAUSE seconds or some epochs, at the end of one; after minutes."""
+        every, passed = self.settings.save_every, time.monotonic() - self.saved
+        if every.endswith("m"):
+            return passed >= 60 * int(every[:-1])
+        if epoch is None:
+            return False
+        return passed >= PAUSE if every == "auto" else epoch % int(every) == 0
+
+    def save(self, progress):
+        """Have the training state and the generator written."""
+        self.saved = time.monotonic()
+        state = self.trainer.state() | progress.arrays()
+        if self.settings.save_every != "auto":
+            self.writer.drain()  # so that no newer state replaces one that was asked for
+        self.writer.submit("state", functools.partial(self.write_state, state))
+
+    def stop(self, progress):
+        """Save in the midst of training, and return when all is on the disk."""
+        self.save(progress)
+        if progress.history:
+            self.log(progress)
+        self.writer.wait()
+
+    def write_state(self, state):
+        """Write a training state, then its generator; raises UserError if they are not finite."""
+        step = int(state["step"])
+        check_finite(state, f"step {step:,}")
+        self.run.save_state(step, state)
+        self.write_generator(state)
+
+    def write_generator(self, state, which="latest"):
+        """Write the snapshot of a training state's generator, the `latest` or the `best`."""
+        owner = "generator_ema/"
+        arrays = {name.removeprefix(owner): state[name] for name in state if name.startswith(owner)}
+        check_finite(arrays, f"step {int(state['step']):,}")
+        steps_per_epoch = len(self.trainer.images) // self.settings.batch_size
+        arrays["epoch"] = np.array(int(state["step"]) / steps_per_epoch)
+        arrays["num_codes"] = np.array(self.settings.num_codes)
+        self.run.save_generator(arrays, which)
+
+    def finish(self, history):
+        """Write what shows or serves the finished run: an animation, its codes, a calibration.
+
+        The calibration, of which samples to accept, is for a run that learned MNIST.
+        """
+        self.logger.save_gif(history)
+        if self.settings.num_codes:
+            path = self.run.samples / "codes.png"
+            codes.save_picture(path, self.sampler, self.settings.seed)
+        if self.learns_mnist:
+            classifier = (
+                self.scorer.classifier if self.settings.evaluate_every else DigitClassifier()
+            )
+            acceptance.load_or_calibrate(
+                self.run.folder, "latest", self.sampler.generator, classifier
+            )
+        say(f"Pictures are in {self.run.samples}; to draw digits:")
+        say(f"  python generate_digits.py --run {self.settings.run} --num_samples 10")
+
+
+def check_finite(arrays, where):
+    """Raise NotFinite, naming them, if arrays hold NaN or infinity.
+
+    The history is exempt: epochs without an FID are NaN.
+    """
+    bad = [name for name in arrays if name != "history" and not np.isfinite(arrays[name]).all()]
+    if bad:
+        raise NotFinite(where, ", ".join(bad[:3]))
