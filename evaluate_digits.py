@@ -33,6 +33,8 @@ ROWS = (
     ("recall", "recall", "higher"),
     ("density", "density", "higher"),
     ("coverage", "coverage", "higher"),
+    ("pale_ink", "ink: pale", "as real"),
+    ("smear", "  smeared, pixels an image", "as real"),
     ("inception_score", "inception score (MNIST classifier)", "higher"),
     ("confidence", "classifier's mean confidence", "higher"),
     ("digit_shares", "share of the rarest digit", "as real"),

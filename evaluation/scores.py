@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from evaluation import metrics
+from evaluation import ink, metrics
 from evaluation.classifier import DigitClassifier
 
 NUM_COPY_CANDIDATES = 2000  # each is compared with all real images, 50 million pixels
@@ -39,6 +39,7 @@ def compare(to_training, to_test, copy_candidates, training, test):
         distances("training", to_training, training)
         | distances("test", to_test, test)
         | prdc
+        | dict(zip(ink.NAMES, ink.measure_pixels(to_test.pixels).mean(0).tolist()))
         | {
             "inception_score": metrics.inception_score(to_training.probabilities),
             "confidence": metrics.confidence(to_training.probabilities),
@@ -89,18 +90,21 @@ class TrainingScore:
 
     @functools.cached_property
     def real(self):
-        """Moments of the training images' features, and their shares of the ten digits."""
+        """What the training images have: moments of features, shares of the ten digits, ink."""
         predictions = self.classifier.predict(self.pixels)
         shares = metrics.digit_shares(predictions.probabilities)
-        return metrics.moments(predictions.features), shares
+        strokes = ink.measure_pixels(self.pixels).mean(0) + 1e-3  # some images have none
+        return metrics.moments(predictions.features), shares, strokes
 
     def score(self, pixels):
-        """FID of generated images, uint8 (N, 28, 28), and their rarest digit's share.
+        """FID of generated images, uint8 (N, 28, 28), their rarest digit's share and their ink.
 
-        The share is relative to the digit's share in the training images; 1 is ideal.
+        The share, pale ink and smear are relative to those of the training images; 1 is ideal.
         """
-        predictions, (moments, real_shares) = self.classifier.predict(pixels), self.real
+        predictions = self.classifier.predict(pixels)
+        moments, real_shares, real_strokes = self.real
         shares = metrics.digit_shares(predictions.probabilities)
         present = real_shares > 0.02
         fid = metrics.fid(metrics.moments(predictions.features), moments)
-        return fid, float(np.min(shares[present] / real_shares[present]))
+        strokes = ink.measure_pixels(pixels).mean(0) / real_strokes
+        return fid, float(np.min(shares[present] / real_shares[present])), *strokes.tolist()

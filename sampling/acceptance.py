@@ -1,9 +1,10 @@
-"""Which drawn digits to accept, so that those accepted look like real ones to the classifier.
+"""Which drawn digits to accept, so that those accepted look like real ones.
 
-A sample x is accepted with probability min(1, c r(x)), where r is the density ratio of real to
-generated images (discriminator rejection sampling, Azadi et al. 2019), estimated in the features
-of the digit classifier (Ding et al. 2020), and c is chosen for a budget of draws (Verine et al.
-2024). The classifier has seen labels; the GAN has not.
+A sample x is accepted with probability min(1, c r(x)) (discriminator rejection sampling, Azadi et
+al. 2019). Here log c r is linear in features of the digit classifier (Ding et al. 2020) and in
+measures of ink, within each digit that the classifier reads. Its weights are such that accepted
+samples have the means of real images (entropy balancing, Hainmueller 2012) for a given budget of
+draws (Verine et al. 2024). The classifier has seen labels; the GAN has not.
 """
 
 import contextlib
@@ -16,40 +17,50 @@ import numpy as np
 import data
 from cli import UserError, say
 from config import MNIST
+from evaluation import ink
 from machine import files
 from readers import read_npz
 from sampling.sampler import Sampler
 from storage import runs
 from storage.weights import weights_sha256
 
-DRAWS_PER_SAMPLE = 1.45  # the budget: at most so many draws for one accepted sample, on average
-EXACT_SHARE = 0.8  # fraction of draws with c r(x) <= 1, if the budget permits
-NUM_CALIBRATION = 30_000  # real and generated images that the ratio is estimated from
+DRAWS_PER_SAMPLE = 2.0  # the budget: draws for one accepted sample, on average
+NUM_REAL, NUM_GENERATED = 30_000, 60_000  # images that the acceptance is calibrated with
 CALIBRATION_SEED = 2**31  # outside the range of --seed
-RIDGE = 1e-3  # L2 penalty of the logistic regression, per image
+RIDGE = 0.01  # L2 penalty of the weights
+MOST = 0.9  # of a digit's samples that are accepted, where it is drawn too seldom
 PATHS = {"latest": "acceptance.npz", "best": "acceptance-best.npz"}
 
 
 class Acceptance(NamedTuple):
-    """A calibration: log c r(x) = (statistics(x) - mean) / scale @ weights + bias."""
+    """A calibration: log c r(x) = statistics(x) @ weights[digit] + bias[digit]."""
 
-    mean: np.ndarray  # float64 (dim,)
-    scale: np.ndarray  # float64 (dim,)
-    weights: np.ndarray  # float64 (dim,)
-    bias: np.ndarray  # float64 ()
+    weights: np.ndarray  # float64 (10, dim)
+    bias: np.ndarray  # float64 (10,)
 
     def probability(self, predictions):
         """The probability of accepting each of some Predictions, float64 (N,) from 0 to 1."""
-        x = (statistics(predictions) - self.mean) / self.scale
-        return np.exp(np.minimum(0, x @ self.weights + self.bias))
+        digit = np.argmax(predictions.probabilities, 1)
+        x = statistics_of(predictions)
+        return np.exp(np.minimum(0, np.sum(x * self.weights[digit], 1) + self.bias[digit]))
 
 
-def statistics(predictions):
-    """What the ratio is a function of: features, log odds of the label, and their squares."""
-    top = np.sort(predictions.probabilities, 1)[:, -1].astype(np.float64)
-    log_odds = np.log(top + 1e-7) - np.log(1 - top + 1e-7)
-    x = np.column_stack([predictions.features, log_odds])
-    return np.concatenate([x, x**2], 1)
+def statistics(features, probabilities, strokes, xp=np):
+    """What the acceptance depends on, (N, dim): features, log odds of the digit, doubt and ink.
+
+    `strokes` is what ink.measure gives, `xp` NumPy or keras.ops.
+    """
+    top = xp.max(probabilities, axis=1, keepdims=True)
+    others = xp.where(probabilities < top, probabilities, 0.0)
+    doubt = xp.sum(others, axis=1, keepdims=True)  # 1 - top, where float32 has no digits left
+    log_odds = xp.log(top + 1e-7) - xp.log(doubt + 1e-7)
+    return xp.concatenate([features, log_odds, xp.sqrt(doubt), xp.sqrt(strokes)], axis=1)
+
+
+def statistics_of(predictions):
+    """The statistics of some Predictions, float64 (N, dim)."""
+    strokes = ink.measure_pixels(predictions.pixels)
+    return statistics(predictions.features, predictions.probabilities.astype(np.float64), strokes)
 
 
 def network_with_probability(network, acceptance):
@@ -58,71 +69,74 @@ def network_with_probability(network, acceptance):
     It gives for images (batch, 28, 28, 1) the probabilities of the ten digits, (batch, 10), and
     that of being accepted, (batch, 1): Acceptance.probability in operations of Keras.
     """
-    features, probabilities = network.outputs
-    top = keras.ops.max(probabilities, axis=1, keepdims=True)
-    others = keras.ops.where(probabilities < top, probabilities, 0.0)
-    rest = keras.ops.sum(others, axis=1, keepdims=True)  # 1 - top, where float32 has no digits left
-    log_odds = keras.ops.log(top + 1e-7) - keras.ops.log(rest + 1e-7)
-    x = keras.ops.concatenate([features, log_odds], axis=1)
-    log_ratio = keras.layers.Dense(1, name="log_ratio")
-    log_cr = log_ratio(keras.ops.concatenate([x, x * x], axis=1))
-    weights = acceptance.weights / acceptance.scale
-    log_ratio.kernel.assign(weights[:, None])
-    log_ratio.bias.assign([acceptance.bias - acceptance.mean @ weights])
-    accepted = keras.ops.exp(keras.ops.minimum(log_cr, 0.0))
+    levels = keras.ops.round((network.inputs[0] + 1.0) * 127.5)  # as data.to_pixels does
+    levels = keras.ops.clip(levels, 0.0, 255.0)
+    x = data.to_model_range(levels)
+    outputs = {}
+    for layer in network.layers[1:]:
+        x = outputs[layer.name] = layer(x)
+    features, probabilities = outputs["features"], outputs["digit"]
+    strokes = ink.measure(levels[..., 0] / 255.0, keras.ops)
+    log_cr = keras.layers.Dense(10, name="log_cr")
+    each = log_cr(statistics(features, probabilities, strokes, keras.ops))
+    log_cr.set_weights([acceptance.weights.T, acceptance.bias])
+    digit = keras.ops.one_hot(keras.ops.argmax(probabilities, axis=1), 10)
+    own = keras.ops.sum(each * digit, axis=1, keepdims=True)
+    accepted = keras.ops.exp(keras.ops.minimum(own, 0.0))
     return keras.Model(network.inputs, [probabilities, accepted], name="classifier")
 
 
 def calibrate(real, generated):
-    """The Acceptance of a generator, from Predictions for real images and for samples of it."""
-    x = np.concatenate([statistics(real), statistics(generated)])
-    is_real = np.arange(len(x)) < len(real.pixels)
-    mean, scale = x.mean(0), x.std(0) + 1e-9
-    coefficients = fit_logistic((x - mean) / scale, is_real)
-    log_ratio = (x[~is_real] - mean) / scale @ coefficients[:-1]
-    return Acceptance(mean, scale, coefficients[:-1], np.array(log_constant(log_ratio)))
+    """The Acceptance of a generator, from Predictions for real images and for samples of it.
 
-
-def fit_logistic(x, y, steps=25):
-    """Coefficients (dim + 1,), the intercept last, of a logistic regression with a ridge penalty.
-
-    Newton's method on x (N, dim) and y bool (N,).
+    Accepted samples have each digit as often as the real images, unless it is drawn much too
+    seldom or too often.
     """
-    x = np.column_stack([x, np.ones(len(x))])
-    penalty = RIDGE * len(x) * np.eye(x.shape[1])
-    penalty[-1, -1] = 0
-    coefficients = np.zeros(x.shape[1])
+    x, y = statistics_of(real), statistics_of(generated)
+    both = np.concatenate([x, y])
+    mean, scale = both.mean(0), both.std(0) + 1e-9
+    x, y = (x - mean) / scale, (y - mean) / scale
+    x_digits, y_digits = (np.argmax(each.probabilities, 1) for each in (real, generated))
+    weights, bias = np.zeros((10, len(mean))), np.zeros(10)
+    for digit in range(10):
+        wanted, drawn = x[x_digits == digit], y[y_digits == digit]
+        if len(wanted) and len(drawn):
+            lack = len(wanted) / len(x) * len(y) / len(drawn)
+            rate = min(MOST, max(lack, 0.5) / DRAWS_PER_SAMPLE)
+            *weights[digit], bias[digit] = balance(drawn, wanted.mean(0), rate)
+    weights /= scale
+    return Acceptance(weights, bias - weights @ mean)
+
+
+def balance(x, target, rate, steps=100):
+    """Weights (dim + 1,), the bias last, for x (N, dim) in min(1, exp(x @ weights + bias)).
+
+    With these probabilities a share `rate` of x is accepted, and the accepted have the mean
+    `target`, but for a ridge penalty. That is where a convex function is least; Newton's method.
+    """
+    x, target = np.column_stack([x, np.ones(len(x))]), np.append(target, 1)
+    penalty = RIDGE * (np.arange(len(target)) < len(target) - 1)
+
+    def loss(weights):
+        log_cr = x @ weights
+        accepted = np.where(log_cr < 0, np.exp(np.minimum(0, log_cr)), 1 + log_cr)  # its integral
+        return accepted.mean() - rate * target @ weights + penalty @ weights**2 / 2
+
+    weights = np.zeros(len(target))
+    weights[-1] = np.log(rate)
     for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(x @ coefficients, -30, 30)))
-        gradient = x.T @ (p - y) + penalty @ coefficients
-        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + penalty, gradient)
-        coefficients -= step
+        log_cr = x @ weights
+        accepted = np.exp(np.minimum(0, log_cr))
+        gradient = accepted @ x / len(x) - rate * target + penalty * weights
+        curvature = (x * (accepted * (log_cr < 0))[:, None]).T @ x / len(x)
+        step = np.linalg.solve(curvature + np.diag(penalty + 1e-6), gradient)
+        before, descent = loss(weights), gradient @ step
+        while loss(weights - step) > before - 1e-4 * descent and descent > 1e-12:
+            step, descent = step / 2, descent / 2
+        weights -= step
         if np.abs(step).max() < 1e-6:
             break
-    return coefficients
-
-
-def log_constant(log_ratio):
-    """log c for the log r of some draws, float (N,), up to a constant.
-
-    c r reaches 1 at the EXACT_SHARE quantile of r, so that all below are accepted in proportion,
-    unless that would take more than DRAWS_PER_SAMPLE draws for each accepted sample.
-    """
-    low, high = -np.quantile(log_ratio, EXACT_SHARE), -log_ratio.min()
-    for _ in range(60):
-        middle = (low + high) / 2
-        if acceptance_rate(log_ratio + low) >= 1 / DRAWS_PER_SAMPLE:
-            break
-        if acceptance_rate(log_ratio + middle) < 1 / DRAWS_PER_SAMPLE:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def acceptance_rate(log_cr):
-    """Mean of min(1, c r) over draws with these log c r, float (N,)."""
-    return np.exp(np.minimum(0, log_cr)).mean()
+    return weights
 
 
 def load_or_calibrate(folder, which, generator, classifier):
@@ -152,8 +166,8 @@ def calibrate_generator(generator, classifier):
     """The Acceptance of a generator that learned MNIST, from its training images and samples."""
     images = data.load_images(MNIST)
     chosen = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(images))
-    real = classifier.predict(images[chosen[:NUM_CALIBRATION]])
-    samples = np.concatenate([*Sampler(generator).sample(NUM_CALIBRATION, CALIBRATION_SEED)])
+    real = classifier.predict(images[chosen[:NUM_REAL]])
+    samples = np.concatenate([*Sampler(generator).sample(NUM_GENERATED, CALIBRATION_SEED)])
     return calibrate(real, classifier.predict(samples))
 
 

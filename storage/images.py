@@ -14,11 +14,12 @@ from readers import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100
-PANELS = (  # of the curves
-    ("generator_loss", "discriminator_loss"),
-    ("d_real", "d_fake"),
-    ("fid",),
-)
+PANELS = {  # of the curves: what is drawn, by the label of its axis
+    "loss": ("generator_loss", "discriminator_loss"),
+    "mean discriminator output": ("d_real", "d_fake"),
+    "FID to the training images": ("fid",),
+    "ink, training images = 1": ("pale_ink", "smear"),
+}
 
 
 def new_figure(**options):
@@ -115,31 +116,30 @@ def check_mp4():
 
 
 def save_curves(file, history):
-    """Write a PNG of a run's history: losses, mean discriminator outputs, FID if scored.
+    """Write a PNG of a run's history: losses, mean discriminator outputs, FID and ink if scored.
 
     `history` maps the names of EpochRecord to sequences with one number, or NaN, an epoch.
     """
-    epochs, is_scored = np.array(history["epoch"]), np.isfinite(history["fid"]).any()
-    panels = PANELS if is_scored else PANELS[:2]
+    known = {name: np.isfinite(history[name]) for names in PANELS.values() for name in names}
+    panels = {label: names for label, names in PANELS.items() if any(known[names[0]])}
     height = 3 * len(panels)
     figure = new_figure(figsize=(8, height))
     # Fixed margins: finding them takes as long as drawing, 0.3 s beside each epoch's training.
     margins = dict(left=0.11, right=0.98, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.08)
-    losses, outputs, *scores = figure.subplots(len(panels), sharex=True, gridspec_kw=margins)
-    for axes, names in zip((losses, outputs, *scores), panels):
+    rows = figure.subplots(len(panels), squeeze=False, sharex=True, gridspec_kw=margins)[:, 0]
+    for axes, (label, names) in zip(rows, panels.items()):
         for name in names:
-            numbers = np.array(history[name])
-            there = np.isfinite(numbers)
-            axes.plot(epochs[there], numbers[there], ".-", label=name.replace("_", " "))
-    losses.set_ylabel("loss")
-    outputs.xaxis.get_major_locator().set_params(integer=True)
-    outputs.axhline(0.5, color="grey", linestyle="--", label="chance")
-    outputs.set(ylabel="mean discriminator output", ylim=(0, 1))
-    for axes in scores:
-        axes.set(ylabel="FID to the training images", yscale="log")
-    for axes in (losses, outputs, *scores):
+            epochs, numbers = (np.array(history[each])[known[name]] for each in ("epoch", name))
+            axes.plot(epochs, numbers, ".-", label=name.replace("_", " "))
+        if names[0] == "d_real":
+            axes.axhline(0.5, color="grey", linestyle="--", label="chance")
+            axes.set_ylim(0, 1)
+        elif names[0] != "generator_loss":
+            axes.set_yscale("log")
+        axes.set_ylabel(label)
         axes.legend()
         axes.grid(alpha=0.3)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
     figure.savefig(file, format="png")
 

@@ -15,6 +15,7 @@ import dataclasses
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -56,8 +57,10 @@ class EpochRecord(NamedTuple):
     d_fake: float  # and D(G(z)), on generated ones
     seconds: float
     images_per_second: float
-    fid: float  # to the training images, NaN if the epoch got no score
-    rarest_digit: float  # its share over that in the training images, NaN likewise
+    fid: float = math.nan  # to the training images, NaN if the epoch got no score
+    rarest_digit: float = math.nan  # its share over that in the training images, NaN likewise
+    pale_ink: float = math.nan  # likewise; NaN also where an older version scored
+    smear: float = math.nan
 
 
 class Run:

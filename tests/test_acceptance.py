@@ -1,4 +1,4 @@
-"""Which samples are accepted: the density ratio, its calibration, and what is kept of it."""
+"""Which samples are accepted: the formula, its calibration, and what is kept of it."""
 
 import json
 
@@ -7,21 +7,27 @@ import pytest
 
 import data
 from config import REPOSITORY
+from evaluation import ink, metrics
 from evaluation.classifier import Predictions
 from readers import read_npz
 from sampling import acceptance
 from storage import runs, snapshots
 from storage.weights import load_generator, weights_sha256
 
+PRETRAINED = REPOSITORY / "checkpoints" / runs.PRETRAINED
 random = np.random.default_rng(0)
 SHIFT = 0.8
 
 
-def toy(num, mean):
-    """Predictions with normal features (num, 3) around `mean`, and nothing else to see."""
+def toy(num, mean, shares=None):
+    """Predictions with normal features (num, 3) around `mean`, and nothing else to see.
+
+    They are read as the ten digits with these shares, as zeros without.
+    """
+    digits = np.zeros(num, int) if shares is None else random.choice(10, num, p=shares)
     features = random.normal(size=(num, 3)).astype(np.float32) + np.float32(mean)
-    probabilities = np.full((num, 10), 0.1, np.float32)
-    return Predictions(np.zeros((num, 1), np.uint8), features, probabilities)
+    probabilities = np.eye(10, dtype=np.float32)[digits]
+    return Predictions(np.zeros((num, 28, 28), np.uint8), features, probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -30,35 +36,57 @@ def calibrated():
     return acceptance.calibrate(toy(20_000, [SHIFT, 0, 0]), toy(20_000, [0, 0, 0]))
 
 
-def test_the_ratio_is_the_known_one(calibrated):
-    """log r of N(SHIFT, 1) to N(0, 1) is SHIFT x - SHIFT^2 / 2, and c shifts it."""
-    samples = toy(5000, [0, 0, 0])
-    found = np.log(calibrated.probability(samples))
-    below = found < -0.1  # where min(1, c r) is c r
-    slope, _ = np.polyfit(samples.features[below, 0], found[below], 1)
-    assert slope == pytest.approx(SHIFT, abs=0.05)
-    assert np.corrcoef(samples.features[below, 0], found[below])[0, 1] > 0.99
+def keep(acceptance, samples):
+    """Those of some Predictions that are accepted."""
+    kept = random.random(len(samples.pixels)) < acceptance.probability(samples)
+    return samples.take(kept)
 
 
-def test_the_budget_of_draws_is_kept(calibrated):
-    rate = calibrated.probability(toy(20_000, [0, 0, 0])).mean()
-    assert 1 / acceptance.DRAWS_PER_SAMPLE - 0.02 < rate < 0.85
+def test_accepted_samples_have_the_means_of_real_images_within_the_budget(calibrated):
+    accepted = keep(calibrated, toy(20_000, [0, 0, 0]))
+    assert len(accepted.pixels) == pytest.approx(20_000 / acceptance.DRAWS_PER_SAMPLE, rel=0.05)
+    np.testing.assert_allclose(accepted.features.mean(0), [SHIFT, 0, 0], atol=0.06)
 
 
-def test_accepted_samples_are_closer_to_the_real_ones(calibrated):
-    samples = toy(20_000, [0, 0, 0])
-    kept = random.random(20_000) < calibrated.probability(samples)
-    assert samples.features[kept, 0].mean() > SHIFT / 4 + samples.features[:, 0].mean()
-    np.testing.assert_allclose(samples.features[kept, 1:].mean(0), 0, atol=0.03)
+def test_each_digit_is_accepted_as_often_as_it_is_written():
+    drawn, written = np.full(10, 0.1), np.linspace(0.08, 0.12, 10)
+    drawn[:2] = 0.15, 0.05
+    calibrated = acceptance.calibrate(toy(9000, 0, written), toy(9000, 0, drawn))
+    accepted = keep(calibrated, toy(20_000, 0, drawn))
+    shares = np.bincount(accepted.probabilities.argmax(1)) / len(accepted.pixels)
+    np.testing.assert_allclose(shares, written, atol=0.015)
+
+
+def test_samples_of_one_digit_only_are_calibrated_for():
+    calibrated = acceptance.calibrate(toy(9000, 0, np.full(10, 0.1)), toy(5000, 3.0))
+    assert np.isfinite(calibrated.weights).all() and np.isfinite(calibrated.bias).all()
+    assert calibrated.probability(toy(5000, 3.0)).mean() > 0.2
+
+
+def test_ink_counts(mnist, classifier):
+    """Clean digits are accepted where dirty ones are drawn; the classifier reads both alike."""
+    digits = mnist["x_test"][:4000].copy()
+    dirty = random.random(4000) < 0.5
+    digits[dirty, 2:4, 2:4] = 70
+    samples = classifier.predict(digits)
+    real = classifier.predict(mnist["x_train"][:4000])
+    found = acceptance.calibrate(real, samples).probability(samples)
+    assert found[~dirty].mean() > 3 * found[dirty].mean()
 
 
 @pytest.mark.slow
-def test_real_images_as_samples_are_accepted_almost_always(training_predictions):
-    training = training_predictions
-    order = np.random.default_rng(0).permutation(len(training.pixels))
-    thirds = [training.take(part) for part in np.array_split(order, 3)]
-    found = acceptance.calibrate(thirds[0], thirds[1]).probability(thirds[2])
-    assert found.mean() > 0.9
+def test_real_images_are_accepted_much_more_often_than_drawn_ones(test_predictions, classifier):
+    calibrated = acceptance.Acceptance(**shipped_calibration())
+    sampler = acceptance.Sampler(load_generator(snapshots.load_snapshot(PRETRAINED, "latest")))
+    drawn = classifier.predict(np.concatenate([*sampler.sample(10_000, 1)]))
+    real, ours = (calibrated.probability(each) for each in (test_predictions, drawn))
+    assert ours.mean() == pytest.approx(1 / acceptance.DRAWS_PER_SAMPLE, abs=0.02)
+    assert real.mean() > 1.5 * ours.mean()
+    accepted = keep(calibrated, drawn)
+    shares = [metrics.digit_shares(each.probabilities) for each in (accepted, test_predictions)]
+    np.testing.assert_allclose(*shares, atol=0.02)
+    strokes = [ink.measure_pixels(each.pixels).mean(0) for each in (accepted, drawn)]
+    assert (strokes[0] < 0.8 * strokes[1]).all()
 
 
 class StubClassifier:
@@ -84,7 +112,8 @@ class StubSampler:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A run's folder. Few images are enough to calibrate; a text stands for a generator."""
-    monkeypatch.setattr(acceptance, "NUM_CALIBRATION", 500)
+    monkeypatch.setattr(acceptance, "NUM_REAL", 500)
+    monkeypatch.setattr(acceptance, "NUM_GENERATED", 500)
     monkeypatch.setattr(acceptance, "Sampler", StubSampler)
     monkeypatch.setattr(acceptance, "weights_sha256", str)
     return tmp_path
@@ -116,10 +145,11 @@ def test_other_weights_ask_for_a_new_calibration(folder, capsys):
     assert "Calibrating" in capsys.readouterr().out
 
 
-def test_a_damaged_calibration_is_made_anew(folder, capsys):
+def test_a_damaged_or_older_calibration_is_made_anew(folder, capsys):
     calibrate(folder)
-    np.savez(folder / "other.npz", origin="nothing", bias=np.zeros(()))
-    for content in (b"no archive", (folder / "other.npz").read_bytes()):
+    names = ("mean", "scale", "weights", "bias")  # of the formula before
+    np.savez(folder / "older.npz", origin="weights a", **{name: np.zeros(130) for name in names})
+    for content in (b"no archive", (folder / "older.npz").read_bytes()):
         (folder / "acceptance.npz").write_bytes(content)
         capsys.readouterr()
         calibrate(folder)
@@ -133,11 +163,13 @@ def test_only_runs_that_learned_mnist_reject(tmp_path):
         assert (acceptance.reason_for_raw(tmp_path) is None) == rejects
 
 
-def test_the_pretrained_calibration_is_that_of_its_weights():
-    folder = REPOSITORY / "checkpoints" / runs.PRETRAINED
-    from evaluation.classifier import DigitClassifier
+def shipped_calibration():
+    """The arrays of the included run's calibration, without its origin."""
+    arrays = read_npz(PRETRAINED / "acceptance.npz")
+    return {name: arrays[name] for name in acceptance.Acceptance._fields}
 
-    arrays = read_npz(folder / "acceptance.npz")
-    generator = load_generator(snapshots.load_snapshot(folder, "latest"))
-    expected = f"{weights_sha256(generator)} {DigitClassifier().sha256}"
-    assert str(arrays["origin"]) == expected
+
+def test_the_pretrained_calibration_is_that_of_its_weights(classifier):
+    generator = load_generator(snapshots.load_snapshot(PRETRAINED, "latest"))
+    expected = f"{weights_sha256(generator)} {classifier.sha256}"
+    assert str(read_npz(PRETRAINED / "acceptance.npz")["origin"]) == expected

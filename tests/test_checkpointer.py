@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from training.checkpointer import Checkpointer, NotFinite, check_finite
 
 from config import TrainSettings
 from helpers import one_line, state_paths, steps_saved, train
@@ -11,7 +12,6 @@ from machine.files import is_whole
 from readers import read_npz
 from storage.runs import Run
 from training import checkpointer
-from training.checkpointer import Checkpointer, NotFinite, check_finite
 from training.progress import Progress
 from training.step import Trainer
 

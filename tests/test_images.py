@@ -72,10 +72,12 @@ def test_what_is_transparent_in_a_picture_shows_its_ground(tmp_path):
     np.testing.assert_array_equal(images.load_png(tmp_path / "black.png", 255), 255 - white)
 
 
-def test_curves_have_a_panel_for_fid_once_there_is_one(tmp_path):
-    history = {name: [0.5, 0.6] for panel in images.PANELS for name in panel} | {"epoch": [1, 2]}
+def test_curves_have_panels_for_fid_and_ink_once_there_are_any(tmp_path):
+    history = {name: [0.5, 0.6] for names in images.PANELS.values() for name in names}
+    none, once = [math.nan, math.nan], [math.nan, 7.0]
     heights = []
-    for fids in ([math.nan, 7.0], [math.nan, math.nan]):
-        images.save_curves(tmp_path / "a.png", history | {"fid": fids})
+    for fid, ink in ((once, once), (once, none), (none, none)):
+        scores = {"epoch": [1, 2], "fid": fid, "pale_ink": ink, "smear": ink}
+        images.save_curves(tmp_path / "a.png", history | scores)
         heights.append(len(images.load_png(tmp_path / "a.png")))
-    assert heights == [900, 600]
+    assert heights == [1200, 900, 600]

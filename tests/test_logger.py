@@ -43,7 +43,7 @@ def test_an_epoch_leaves_its_grid_curves_history_and_logs(run):
     grid = images.load_png(run.samples / "epoch-0001.png")
     np.testing.assert_array_equal(grid[-302:], images.make_grid(DIGITS))
     assert not (run.samples / "epoch-0002.png").exists()
-    assert images.load_png(run.samples / "curves.png").shape == (900, 800)
+    assert images.load_png(run.samples / "curves.png").shape == (1200, 800)
     with open(run.samples / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["generator_loss"] for row in rows] == ["0.7", "0.8"]

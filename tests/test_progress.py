@@ -28,12 +28,12 @@ def test_an_epoch_is_the_mean_of_its_steps():
     progress.add(METRICS[:3], seconds=0.5)
     progress.add(METRICS[3:], seconds=0.3)
     np.testing.assert_allclose(progress.means(), METRICS.mean(0), rtol=1e-6)
-    progress.end_epoch(40, *EpochScore(fid=7.0, rarest_digit=0.9))
+    progress.end_epoch(40, *EpochScore(fid=7.0, rarest_digit=0.9, pale_ink=1.2, smear=1.1))
     (record,) = progress.history
     assert record[:2] == (1, 5) and record.seconds == pytest.approx(0.8)
     assert record.images_per_second == pytest.approx(5 * 40 / 0.8)
     assert record[2:6] == pytest.approx(METRICS.mean(0))
-    assert record.fid == 7.0 and record.rarest_digit == 0.9
+    assert record[8:] == (7.0, 0.9, 1.2, 1.1)
 
 
 def test_each_epoch_begins_anew():
@@ -81,3 +81,11 @@ def test_a_copy_does_not_change_with_the_next_step():
     before = arrays["metric_sums"].copy()
     progress.add(METRICS, 1.0)
     np.testing.assert_array_equal(arrays["metric_sums"], before)
+
+
+def test_a_checkpoint_of_before_ink_was_measured_goes_on():
+    arrays = trained().arrays()
+    again = Progress()
+    again.load(arrays | {"history": arrays["history"][:, :-2]})
+    assert again.history[0][:6] == trained().history[0][:6]
+    assert math.isnan(again.history[0].pale_ink) and math.isnan(again.history[0].smear)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation import metrics, scores
+from evaluation import ink, metrics, scores
 from evaluation.scores import TrainingScore
 
 
@@ -44,15 +44,18 @@ def test_each_score_is_its_formula_of_the_right_images(split, scored):
     prdc = metrics.prdc(generated.features, test.features)
     assert (found["precision"], found["recall"]) == (prdc.precision, prdc.recall)
     np.testing.assert_array_equal(densities, prdc.densities)
+    assert [found[name] for name in ink.NAMES] == [*ink.measure_pixels(generated.pixels).mean(0)]
 
 
 def test_the_score_in_training_is_fid_and_the_rarest_digits_share(mnist, classifier):
     training, generated = mnist["x_train"][:1000], mnist["x_test"][:600]
-    fid, rarest = TrainingScore(training).score(generated)
+    fid, rarest, *strokes = TrainingScore(training).score(generated)
     real, ours = (classifier.predict(pixels) for pixels in (training, generated))
     expected = metrics.fid(*(metrics.moments(each.features) for each in (ours, real)))
     assert fid == pytest.approx(expected, rel=1e-4)
     assert 0.5 < rarest <= 1
+    means = [ink.measure_pixels(each).mean(0) for each in (generated, training)]
+    np.testing.assert_allclose(strokes, means[0] / means[1], rtol=0.05)
     shares = metrics.digit_shares(ours.probabilities)
     without_rarest = generated[np.argmax(ours.probabilities, 1) != np.argmin(shares)]
     assert TrainingScore(training).score(without_rarest)[1] == 0

@@ -13,11 +13,13 @@ METRICS = ("generator_loss", "discriminator_loss", "d_real", "d_fake")  # of a s
 class EpochScore(NamedTuple):
     """The score of an epoch's images, as in EpochRecord."""
 
-    fid: float
-    rarest_digit: float
+    fid: float = math.nan
+    rarest_digit: float = math.nan
+    pale_ink: float = math.nan
+    smear: float = math.nan
 
 
-UNSCORED = EpochScore(math.nan, math.nan)
+UNSCORED = EpochScore()
 
 
 class Progress:
@@ -43,13 +45,11 @@ class Progress:
         """Mean of each of the METRICS over the epoch so far, float (4,)."""
         return self.metric_sums / self.steps
 
-    def end_epoch(self, images_per_step, fid=math.nan, rarest_digit=math.nan):
-        """Append the epoch to the history and begin the next one."""
+    def end_epoch(self, images_per_step, *score):
+        """Append the epoch, with the numbers of its EpochScore, to the history; begin the next."""
         epoch = len(self.history) + 1
         rate = self.steps * images_per_step / self.seconds
-        record = EpochRecord(
-            epoch, epoch * self.steps, *self.means(), self.seconds, rate, fid, rarest_digit
-        )
+        record = EpochRecord(epoch, epoch * self.steps, *self.means(), self.seconds, rate, *score)
         self.history.append(record)
         self.start_epoch()
 
