@@ -73,8 +73,11 @@ class TrainSettings(Settings):
     )
     data: str = option(
         MNIST,
-        "An .npz, .npy or IDX file of images, or a folder with PNGs or such a file.",
+        "An .npz, .npy or IDX file of images, or a folder of pictures or with an IDX file.",
         local_path,
+    )
+    transpose: bool = option(
+        False, "Swap rows and columns of --data, for images that lie on their side."
     )
     sample_every: int = fixed(1, "Epochs between two sample grids.", between(1, 10**6))
     evaluate_every: int = option(
@@ -231,8 +234,9 @@ class EvaluateSettings(Settings):
     run: str = option("", "Run to score. Default: your latest.", run_name)
     runs: tuple = option((), "Runs to score side by side.", run_name)
     images: str = option(
-        "", "An .npz, .npy or IDX file, or a folder of PNGs, to score instead.", local_path
+        "", "An .npz, .npy or IDX file, or a folder of pictures, to score instead.", local_path
     )
+    transpose: bool = option(False, "Swap rows and columns of --images.")
     output: str = option(
         "",
         "A .json for the scores; pictures go beside it. Default: in the run's folders.",

@@ -3,174 +3,159 @@
 import hashlib
 import math
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from cli import UserError
-from readers import read_arrays, read_npz, read_pictures
+import readers
+from cli import UserError, say
 
 IMAGE_SIZE = 28
 # digest() of MNIST's training images.
 MNIST_DIGEST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
-# The parts of a labelled set: their names in an .npz, and what begins the names of IDX files.
+# The parts of a labelled set: their names in an .npz, and those of IDX files.
 PARTS = {
-    "x_train": "train-images",
-    "y_train": "train-labels",
-    "x_test": "(t10k|test)-images",
-    "y_test": "(t10k|test)-labels",
+    "x_train": "train-images[-.]idx3-ubyte",
+    "y_train": "train-labels[-.]idx1-ubyte",
+    "x_test": "(t10k|test)-images[-.]idx3-ubyte",
+    "y_test": "(t10k|test)-labels[-.]idx1-ubyte",
 }
 TRAINING_NAMES = ("x_train", "train_images", "images")  # the first that is there
 WANTED = "uint8 (N, 28, 28), (N, 784) or (N, 28, 28, 1)"
 
 
-def load_images(path):
-    """Training images as uint8 (N, 28, 28), 0 black to 255 white.
+def load_images(path, names=TRAINING_NAMES, transpose=False):
+    """Images as uint8 (N, 28, 28), 0 black to 255 white.
 
-    `path` is an .npz, .npy or IDX file, packed or not, or a folder with the IDX file of training
-    images or with a PNG an image. Raises UserError when it is none of these, or when it does not
-    say which of its arrays is meant.
+    `path` is an .npz, .npy or IDX file, a folder or a zip with the IDX file of training images, or
+    a folder of pictures. Of an .npz it is the first of `names` that is there, or else the only
+    array of images. `transpose` swaps rows and columns. Raises UserError when it is none of these,
+    or does not say which of its arrays is meant.
     """
-    return load_any_images(path, *TRAINING_NAMES)
-
-
-def load_any_images(path, *preferred):
-    """Images as load_images has them; of several arrays the first of the `preferred` names."""
-    path = Path(path)
-    if path.is_dir():
-        pictures = list_pictures(path)
-        if not pictures or find_idx(path, "x_train"):
-            path = require_idx(path, "x_train")
-        else:
-            return read_pictures(pictures, IMAGE_SIZE)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; give an .npz, an .npy, an IDX file, or a folder with one or "
-            "with PNGs"
-        )
-    arrays = read_arrays(path, preferred)
-    where, array = choose_images(path, arrays, preferred)
-    return to_images(where, array)
+    path = locate(path)
+    if path.is_dir() and not find_idx(path, "x_train"):
+        return turn_upright(path, load_pictures(path), transpose)
+    return load_part(path, "x_train", names, looks_like_images, transpose)
 
 
 def load_parts(path, *names):
-    """Arrays of a labelled set by name (PARTS): of an .npz, or of a folder with its IDX files.
+    """Arrays of a labelled set by name (PARTS): of an .npz, or of a folder or zip of IDX files.
 
     Images are uint8 (N, 28, 28). Raises UserError when one is missing.
     """
+    return {name: load_part(locate(path), name, (name,)) for name in names}
+
+
+def load_part(path, part, names, fits=None, transpose=False):
+    """One of the PARTS: of a folder or zip of IDX files, or as readers.read_array finds it."""
+    file = find_idx(path, part) or path
+    if file.is_dir():
+        raise UserError(f"{path}: holds no IDX file of {part} ({PARTS[part]})")
+    kind = f"images, {WANTED}" if fits else part
+    name, array = readers.read_array(file, names, kind, fits)
+    if part.startswith("y_"):
+        return array
+    return turn_upright(file, to_images(f"{file}: {name}".removesuffix(": "), array), transpose)
+
+
+def locate(path):
+    """The path of a file or folder, or of a file in a zip; raises UserError if there is none."""
     path = Path(path)
-    if path.is_dir():
-        files = {name: require_idx(path, name) for name in names}
-        arrays = {name: read_arrays(file).popitem()[1] for name, file in files.items()}
-    else:
-        arrays, files = read_npz(path, *names), {name: f"{path}: {name}" for name in names}
-    return {
-        name: to_images(files[name], array) if name.startswith("x_") else array
-        for name, array in arrays.items()
-    }
-
-
-def list_pictures(folder):
-    """The PNGs in a folder, or in its folders 0 to 9, by name."""
-    pictures = sorted(folder.glob("*.png")) or sorted(folder.glob("[0-9]/*.png"))
-    return [path for path in pictures if not path.name.startswith(".")]
-
-
-def find_idx(folder, part):
-    """The IDX file of one of the PARTS in a folder, plain before packed, or None.
-
-    Raises UserError when there are several, as of EMNIST.
-    """
-    kind = "idx1" if part.startswith("y_") else "idx3"
-    found = {}
-    for file in sorted(folder.iterdir(), key=lambda file: (len(file.name), file.name)):
-        name = rf"(.+-)?({PARTS[part]}[-.]{kind}-ubyte)(\.(gz|xz|bz2|zip))?"
-        match = re.fullmatch(name, file.name)
-        if match and file.is_file():
-            found.setdefault(match[1], file)
-    if len(found) > 1 and None not in found:
-        first = min(found.values())
-        raise UserError(f"{folder}: holds several sets of {part}; name one: {first}")
-    return found.get(None) or next(iter(found.values()), None)
-
-
-def require_idx(folder, part):
-    """The IDX file of one of the PARTS in a folder; raises UserError when it is not there."""
-    file = find_idx(folder, part)
-    if file is None:
-        held = sorted(path.name for path in folder.iterdir())
-        some = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
-        name = PARTS[part].replace("(t10k|test)", "t10k")
-        kind = "idx1" if part.startswith("y_") else "idx3"
+    archive = next((each for each in path.parents if zipfile.is_zipfile(each)), None)
+    if archive:
+        path = zipfile.Path(archive, path.relative_to(archive).as_posix())
+    if not path.exists():
         raise UserError(
-            f"{folder}: holds no {name}-{kind}-ubyte, packed or not; it has: {some or 'nothing'}"
+            f"{path}: no such file; give an .npz, an .npy, an IDX file, or a folder with one or "
+            "with pictures"
         )
-    return file
+    return path
 
 
-def choose_images(path, arrays, preferred):
-    """A description of where the image array is, and the array.
+def find_idx(path, part):
+    """The IDX file of one of the PARTS in a folder or zip, or None.
 
-    Raises UserError if there is not exactly one candidate.
+    The one least deep, plain before gzipped, counts. Raises UserError when there are several sets,
+    as of EMNIST.
     """
-    fitting = [name for name, array in arrays.items() if to_28x28(array) is not None]
-    named = [name for name in preferred if name in arrays]
-    chosen = (named or fitting)[:1] if named or len(fitting) == 1 else []
-    if chosen:
-        return f"{path}: {chosen[0]}".removesuffix(": "), arrays[chosen[0]]
-    held = ", ".join(f"{name or 'one array'} {outline(array)}" for name, array in arrays.items())
-    which = "several arrays of images" if fitting else f"no images, such as {WANTED}"
-    mend = "; save the one that is meant alone, as images" if fitting else ""
-    raise UserError(f"{path}: holds {which}; it has: {held[:300] or 'nothing'}{mend}")
+    pattern = re.compile(rf"(.+-)?{PARTS[part]}(\.gz)?", re.IGNORECASE)
+    found = {}  # by depth, folder and the set's name
+    for file in sorted(readers.list_files(path), key=lambda file: len(file.name)):
+        if match := pattern.fullmatch(file.name):
+            depth = len(Path(str(file)).parts)
+            found.setdefault((depth, str(file.parent), match[1] or ""), file)
+    least_deep = [key for key in found if key[0] == min(found)[0]]
+    chosen = [key for key in least_deep if not key[2]] or least_deep
+    if len(chosen) > 1:
+        raise UserError(f"{path}: holds several sets of {part}; name one: {found[min(chosen)]}")
+    return found[chosen[0]] if chosen else None
 
 
-def outline(array):
-    """Type and shape of an array, in words."""
-    return f"{array.dtype} {array.shape}"
+def load_pictures(folder):
+    """The pictures in and below a folder, uint8 (N, 28, 28); prints how many, and what others."""
+    images, remarks = readers.read_pictures(readers.list_files(folder), IMAGE_SIZE)
+    words = "".join(
+        f"; {len(paths):,} {remark} ({paths[0]}{', ...' if paths[1:] else ''})"
+        for remark, paths in remarks.items()
+    )
+    if not len(images):
+        raise UserError(
+            f"{folder}: holds neither a picture of {IMAGE_SIZE}x{IMAGE_SIZE} nor "
+            f"train-images-idx3-ubyte, plain or gzipped{words or '; it is empty'}"
+        )
+    say(f"{folder}: {len(images):,} pictures{words}")
+    return images
 
 
-def to_28x28(array):
-    """An array as (N, 28, 28) if its shape is that of images, flat or with a channel; or None."""
-    square = (IMAGE_SIZE, IMAGE_SIZE)
-    shape = array.shape
-    if shape == square:
-        return array[None]
-    if shape[1:] in (square, (*square, 1), (1, *square), (math.prod(square),)):
-        return array.reshape(-1, *square)
-    if shape[1:] == (*square, 3) and (array == array[..., :1]).all():  # grey, saved as colour
-        return array[..., 0]
-    return None
+def turn_upright(path, images, transpose=False):
+    """Images, with rows and columns swapped if `transpose`, or if `path` is a file of EMNIST's."""
+    is_emnist = re.search("emnist.*idx3", path.name, re.IGNORECASE)
+    if is_emnist:
+        say(f"{path}: EMNIST stores its images transposed; turned upright")
+    elif "emnist" in path.name.lower() and not transpose:
+        say(f"{path}: if its images lie on their side, as EMNIST's do, train with --transpose")
+    return np.ascontiguousarray(images.swapaxes(1, 2)) if is_emnist or transpose else images
+
+
+def looks_like_images(array):
+    """Whether an array may hold images, flat or with a channel, or grey ones saved as colour."""
+    square, shape = (IMAGE_SIZE, IMAGE_SIZE), array.shape
+    if shape[1:] == (*square, 3):
+        return bool((array == array[..., :1]).all())
+    shapes = (square, (*square, 1), (1, *square), (math.prod(square),))
+    return array.dtype.kind in "biuf" and (shape == square or shape[1:] in shapes)
 
 
 def to_images(where, array):
     """An array of images as uint8 (N, 28, 28), 0 to 255, where it is plain how; or UserError.
 
-    Whole numbers up to 255 of any type are taken as they are; numbers in [0, 1] and in [-1, 1] if
-    they are 256 grey levels scaled to that.
+    Whole numbers up to 255 of any type are taken as they are; floats from 0 to 1, or from -1 to 1,
+    are scaled to that.
     """
-    images = to_28x28(array)
-    if images is None:
-        raise UserError(f"{where}: is {outline(array)}; wanted are images, {WANTED}")
-    if not images.size:
+    found = f"{where}: is {array.dtype} {array.shape}"
+    if not looks_like_images(array):
+        raise UserError(f"{found}; wanted are images, {WANTED}")
+    if not array.size:
         raise UserError(f"{where}: holds no images; give a set with at least one batch")
-    if images.dtype == np.uint8 and images.max() != 1:
+    images = array[..., 0] if array.shape[-1] == 3 else array
+    images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+    low, high = images.min(), images.max()
+    if images.dtype == np.uint8 and high != 1:
         return images
     if images.dtype == bool:
         return images * np.uint8(255)
-    found = "no numbers"
-    if images.dtype.kind in "iuf":
-        low, high = images.min(), images.max()
-        found = f"numbers from {low:.4g} to {high:.4g}"
-        scaled = images.astype(np.float32)
-        if images.dtype.kind == "f" and low == -1 and high <= 1:
-            scaled = (scaled + 1) * 127.5
-        elif images.dtype.kind == "f" and low >= 0 and high <= 1:
-            scaled = scaled * 255
-        levels = np.rint(scaled)
-        fits = levels.min() >= 0 and 1 < levels.max() <= 255  # neither NaN nor infinity does
-        if fits and np.abs(scaled - levels).max() < 0.1:
-            return levels.astype(np.uint8)
-    raise UserError(f"{where}: is {outline(array)}, {found}; wanted is uint8, 0 black to 255 white")
+    levels = images.astype(np.float32)
+    if images.dtype.kind == "f" and low == -1 and high <= 1:
+        levels = np.rint((levels + 1) * 127.5)
+    elif images.dtype.kind == "f" and low >= 0 and high <= 1:
+        levels = np.rint(levels * 255)
+    # Neither NaN nor infinity passes, nor does a set that is black, or black and 1.
+    if low >= -1 and 1 < levels.max() <= 255 and (levels == levels.astype(np.uint8)).all():
+        return levels.astype(np.uint8)
+    raise UserError(
+        f"{found}, numbers from {low:.4g} to {high:.4g}; wanted is uint8, 0 black to 255 white"
+    )
 
 
 def digest(images):

@@ -127,7 +127,7 @@ def load_images(settings):
     if path.name in ("", ".."):  # of a folder that is named by where it is
         path = path.resolve()
     name = path.name if path.is_dir() else path.stem  # a folder's name may have a point: v1.0
-    pixels = data.load_any_images(settings.images, "images")
+    pixels = data.load_images(settings.images, ("images",), settings.transpose)
     check_images(settings.images, pixels)
     start = f"{path.with_name(name)}."
     paths = output_paths(settings, Path(f"{start}scores.json"), start)

@@ -73,14 +73,10 @@ def load_latents(settings):
     Raises UserError when the file has neither.
     """
     path = settings.latents
-    arrays = readers.read_arrays(path, ("latents", "noise"))
-    name = "latents" if "latents" in arrays else "noise"
-    if name not in arrays:
-        held = ", ".join(filter(None, arrays)) or "no named array"
-        raise UserError(f"--latents {path}: has neither noise nor latents, but {held}")
-    array = arrays[name]
-    if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
-        raise UserError(f"--latents {path}: `{name}` is {array.dtype} {array.shape}, not (N, dim)")
+    name, array = readers.read_array(Path(path), ("latents", "noise"), "noise or latents")
+    if not name or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
+        found = f"{name or 'an array without a name'} {array.dtype} {array.shape}"
+        raise UserError(f"--latents {path}: must have `noise` of floats (N, dim); it has: {found}")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     array = array[np.isfinite(array).all(1)]  # a projection's first picture has no noise

@@ -1,15 +1,18 @@
 """Files of arrays and pictures, read by what they hold, whatever their names say.
 
-.npz, .npy and IDX files, plain or packed by gzip, xz, bzip2 or zip, and folders of PNGs. Files are
-read without trust: nothing in them is ever executed, and nothing unpacks to more than memory holds.
+.npz, .npy and IDX files, plain or gzipped, also in a zip, and folders of pictures. Files are read
+without trust: nothing in them is executed, and nothing unpacks to more than memory holds.
 """
 
-import bz2
+import collections
 import gzip
 import io
-import lzma
 import math
+import os
+import re
+import shlex
 import struct
+import sys
 import tokenize
 import warnings
 import zipfile
@@ -22,13 +25,15 @@ from cli import UserError
 
 LARGEST_ARCHIVE = 2 << 30  # bytes, unpacked
 IDX_BYTES = 0x800  # begins an IDX file of bytes, plus its number of dimensions
-IDX_START, NPY_START, ZIP_START = b"\0\0\x08", b"\x93NUMPY", b"PK\x03\x04"
-UNPACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+GZIP_START, ZIP_START = b"\x1f\x8b", b"PK\x03\x04"
+NPY_START, IDX_START = b"\x93NUMPY", b"\0\0\x08"
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+COLOURED = 32  # grey levels between channels; a JPEG of a grey picture has a few
 
 # What NumPy and the readers below it raise on a file that is not what it claims to be.
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError)
 UNREADABLE += (OverflowError, TypeError, AttributeError, tokenize.TokenError, struct.error)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 def unreadable(path, kind, error):
@@ -37,85 +42,137 @@ def unreadable(path, kind, error):
     return UserError(f"{path}: cannot be read as {kind} ({reason})")
 
 
-def read_arrays(path, preferred=()):
-    """Arrays of a file by name; that of an .npy or an IDX file is called "".
+def list_files(path):
+    """Paths of the files in and below a folder, or in a zip, sorted; of another file none.
 
-    Of an .npz it is the first of the `preferred` that is there, alone, or else all. Raises
-    UserError when it is none of these, or damaged.
+    Names that archivers and file managers add (.DS_Store, __MACOSX/._a) are left out.
+    """
+    if not path.is_dir():
+        try:
+            archive = zipfile.ZipFile(path.open("rb"))
+        except zipfile.BadZipFile:
+            return []
+        names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+        return [zipfile.Path(archive, name) for name in names if not is_added(name)]
+
+    def fail(error):  # rather than pass over a folder that may not be read
+        raise error
+
+    found, seen = [], set()
+    for folder, inner, names in os.walk(path, onerror=fail, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:  # a link in a circle
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [name for name in inner if not is_added(name)]
+        found += [Path(folder, name) for name in names if not is_added(name)]
+    return sorted(found)
+
+
+def is_added(name):
+    """Whether a path in an archive or a folder was added by an archiver or a file manager."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def read_array(path, names, kind, fits=None):
+    """(name, array): of an .npz the first of `names` that it has, or else the only one that `fits`.
+
+    The array of an .npy or an IDX file has the name "". `kind` says in words what is wanted. Raises
+    UserError when it is not there, or the file is damaged.
     """
     try:
-        with open(path, "rb") as packed:
-            file = unpack(packed)
-            start = file.read(len(NPY_START))
+        with path.open("rb") as file:
+            start = file.read(4)
             file.seek(0)
-            if start.startswith(NPY_START):
-                return {"": load_npy(file)}
-            if start.startswith(IDX_START):
-                return {"": read_idx(file)}
-            if start.startswith(ZIP_START):
-                held = names_in(file)
-                named = [name for name in preferred if name in held]
-                return read_npz(path, *named[:1], file=file)
+            if start == ZIP_START:
+                with zipfile.ZipFile(file) as archive:
+                    return choose_array(path, archive, names, kind, fits)
+            content = read_limited(gzip.open(file) if start.startswith(GZIP_START) else file)
+        if content.startswith((NPY_START, IDX_START)):
+            return "", parse(content)
     except UNREADABLE as error:
         raise unreadable(path, "arrays", error) from error
-    raise UserError(f"{path}: is no .npz, .npy or IDX file, plain or packed by gzip, xz or zip")
+    if content[:4096].count(b",") > 99:
+        raise UserError(f"{path}: is a CSV file; to convert it: {csv_conversion(path, content)}")
+    raise UserError(f"{path}: is no .npz, and no .npy or IDX file, plain or gzipped")
 
 
-def unpack(file):
-    """The open file that a packed one holds, at whatever depth; itself if it is not packed."""
-    for _ in range(4):
-        start = file.read(8)
-        file.seek(0)
-        if start.startswith(ZIP_START):
-            with zipfile.ZipFile(file) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/")]
-                file.seek(0)
-                if any(name.endswith(".npy") for name in names):
-                    return file
-                if len(names) != 1:
-                    raise ValueError(f"a zip of {len(names)} files; unpack it, and name one")
-                with archive.open(names[0]) as member:
-                    file = read_limited(member)
-            continue
-        unpacker = next((UNPACKERS[magic] for magic in UNPACKERS if start.startswith(magic)), None)
-        if unpacker is None:
-            return file
-        file = read_limited(unpacker(file))
-    raise ValueError("it is packed again and again")
+def choose_array(path, archive, names, kind, fits):
+    """What read_array returns, of an open .npz."""
+    held = arrays_in(archive)
+    for name in names:
+        if name in held:
+            return name, read_member(archive, held[name])
+    arrays, has = {}, []
+    for name, member in held.items():
+        try:
+            arrays[name] = read_member(archive, member)
+            has.append(f"{name} {arrays[name].dtype} {arrays[name].shape}")
+        except UNREADABLE as error:  # of objects, say; it may not be needed
+            has.append(f"{name} ({error})")
+    fitting = [name for name in arrays if fits and fits(arrays[name])]
+    if len(fitting) == 1:
+        return fitting[0], arrays[fitting[0]]
+    has = ", ".join(has or archive.namelist())[:300] or "nothing"
+    if not held:
+        raise UserError(f"{path}: is a zip of {has}; unpack it")
+    which = f"several arrays of {kind}; call one {names[0]!r}" if fitting else f"no {kind}"
+    raise UserError(f"{path}: holds {which}; it has: {has}")
+
+
+def read_npz(path, *names):
+    """Arrays of an .npz by name: those named, or all.
+
+    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = arrays_in(archive)
+            for name in names:
+                if name not in held:
+                    has = ", ".join(held) or "none"
+                    raise UserError(f"{path}: holds no array {name!r}; it has: {has}")
+            return {name: read_member(archive, held[name]) for name in names or held}
+    except UNREADABLE as error:
+        raise unreadable(path, "an .npz archive", error) from error
+
+
+def arrays_in(archive):
+    """The members of an open .npz by the names of their arrays."""
+    names = [name for name in archive.namelist() if name.endswith(".npy") and not is_added(name)]
+    return {name.removesuffix(".npy"): name for name in names}
+
+
+def read_member(archive, name):
+    """The array in a member of an open .npz."""
+    with archive.open(name) as file:
+        return parse(read_limited(file))
 
 
 def read_limited(file):
-    """What is left of an open file, as a file in memory."""
+    """The bytes of an open file; raises ValueError if they are more than memory may hold."""
     content = file.read(LARGEST_ARCHIVE + 1)
     if len(content) > LARGEST_ARCHIVE:
         raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
-    return io.BytesIO(content)
+    return content
 
 
-def load_npy(file):
-    """The array of an open .npy; raises ValueError if it claims to be too large."""
-    version = np.lib.format.read_magic(file)
-    read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    if version[0] in read_header:
-        shape, _, dtype = read_header[version[0]](file)
-        if math.prod(shape) * dtype.itemsize > LARGEST_ARCHIVE:
-            raise ValueError(f"it claims to hold more than {LARGEST_ARCHIVE >> 30} GiB")
-    file.seek(0)
-    return np.load(file, allow_pickle=False)
+def parse(content):
+    """The array that the bytes of an .npy or an IDX file hold; raises ValueError if damaged.
 
-
-def read_idx(file):
-    """The array in an open IDX file (big-endian 0x800 + dimensions, the shape; then the bytes)."""
-    (magic,) = struct.unpack(">I", file.read(4))
-    if not IDX_BYTES < magic <= IDX_BYTES + 4:
-        raise ValueError("its header is not that of an IDX file of bytes")
-    shape = struct.unpack(f">{magic - IDX_BYTES}I", file.read(4 * (magic - IDX_BYTES)))
-    if math.prod(shape) > LARGEST_ARCHIVE:
-        raise ValueError(f"it claims to hold {math.prod(shape) >> 30} GiB")
-    pixels = file.read(math.prod(shape))
-    if len(pixels) != math.prod(shape) or file.read(1):
+    An IDX file is big-endian 0x800 + dimensions, the shape, and the bytes.
+    """
+    if content.startswith(NPY_START):
+        file = io.BytesIO(content)
+        array, end = np.lib.format.read_array(file, allow_pickle=False), file.tell()
+    else:
+        shape = struct.unpack_from(f">{content[3]}I", content, 4)
+        start = 4 + 4 * len(shape)
+        end = start + math.prod(shape)
+        array = np.frombuffer(content[start:end], np.uint8).reshape(shape)
+    if end != len(content):
         raise ValueError("its length is not what its header says; fetch it again")
-    return np.frombuffer(pixels, np.uint8).reshape(shape)
+    return array
 
 
 def idx_header(shape):
@@ -123,79 +180,68 @@ def idx_header(shape):
     return struct.pack(f">{1 + len(shape)}I", IDX_BYTES + len(shape), *shape)
 
 
-def names_in(file):
-    """The names of the arrays in an open .npz."""
-    with zipfile.ZipFile(file) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-    file.seek(0)
-    return names
-
-
-def read_npz(path, *names, file=None):
-    """Arrays of an .npz by name: those named, or all. `file` is the open file, where there is one.
-
-    Raises UserError when the file is not an .npz, is damaged, or lacks a name.
-    """
-    try:
-        wanted = {*names, *(f"{name}.npy" for name in names)}  # NumPy reads either
-        with zipfile.ZipFile(file or path) as archive:
-            members = [each for each in archive.infolist() if not names or each.filename in wanted]
-            if sum(member.file_size for member in members) > LARGEST_ARCHIVE:
-                raise ValueError(f"it unpacks to more than {LARGEST_ARCHIVE >> 30} GiB")
-        if file:
-            file.seek(0)
-        with np.load(file or path, allow_pickle=False) as archive:
-            for name in names:
-                if name not in archive:
-                    held = ", ".join(archive) or "none"
-                    raise UserError(f"{path}: holds no array {name!r}; it has: {held}")
-            arrays = {name: archive[name] for name in names or archive}
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):
-                    raise ValueError(f"{name} is not an array")
-            return arrays
-    except UNREADABLE as error:
-        raise unreadable(path, "an .npz archive", error) from error
+def csv_conversion(path, content):
+    """The command that makes an .npy of a CSV file whose rows end in the 784 pixels of an image."""
+    has_names = bool(re.search(rb"[A-Za-z]", content[: content.find(b"\n")]))
+    load = f"np.loadtxt({str(path)!r}, 'u1', delimiter=',', skiprows={int(has_names)})"
+    code = f"import numpy as np; np.save({path.stem + '.npy'!r}, {load}[:, -784:])"
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
 
 
 def read_picture(path, ground=0):
-    """A picture's grey levels, uint8 (h, w); what is transparent lies on grey level `ground`.
+    """A picture's grey levels, uint8 (h, w), and whether it is coloured.
 
-    Palettes, 1 and 16 bits and colour (by its brightness) are converted. Raises ValueError.
+    Palettes, 1 and 16 bits and colour (by its brightness) are converted; what is transparent lies
+    on grey level `ground`. Raises ValueError.
     """
     import imageio.v3 as imageio
 
-    content = Path(path).read_bytes()
+    content, is_coloured = Path(path).read_bytes(), False
     try:
         with warnings.catch_warnings(action="ignore"):
             picture = imageio.imread(content, plugin="pillow")
             if picture.dtype == np.uint16:  # which Pillow would clip
-                return np.rint(picture / 257).astype(np.uint8)
+                return np.rint(picture / 257).astype(np.uint8), False
             if picture.dtype == np.uint8 and picture.ndim == 2 and b"tRNS" not in content:
-                return picture
+                return picture, False
+            if picture.ndim == 3 and picture.shape[2] > 2:
+                is_coloured = np.ptp(picture[..., :3].astype(int), -1).max() > COLOURED
             picture = imageio.imread(content, plugin="pillow", mode="LA")
     except Exception as error:  # Pillow's decoders raise errors of every kind
         raise ValueError(f"{type(error).__name__}: {error}") from error
     grey, opacity = np.moveaxis(picture / 1.0, -1, 0)
-    return np.rint(ground + (grey - ground) * opacity / 255).astype(np.uint8)
+    return np.rint(ground + (grey - ground) * opacity / 255).astype(np.uint8), is_coloured
 
 
 def read_pictures(paths, size):
-    """Pictures of size x size as uint8 (N, size, size); enlarged ones are shrunk, pixel by pixel.
+    """Pictures of size x size as uint8 (N, size, size), and remarks: paths by what is said of them.
 
-    Raises UserError, naming the file, when one is of another size or cannot be read.
+    Enlarged pictures are shrunk, pixel by pixel; other sizes and other files are left out.
     """
-    pictures = np.empty((len(paths), size, size), np.uint8)
-    for number, path in enumerate(paths):
+    pictures, remarks = [], collections.defaultdict(list)
+    for path in paths:
+        if path.suffix.lower() not in PICTURES:
+            remarks["left out, not a PNG, JPEG or BMP"].append(path)
+            continue
         try:
-            picture = read_picture(path)
-        except UNREADABLE as error:
-            raise unreadable(path, "a picture", error) from error
-        scale = picture.shape[0] // size
-        small = picture[::scale, ::scale] if scale else picture
-        is_enlarged = small.shape == (size, size) and picture.shape == (scale * size,) * 2
-        if not is_enlarged or (small.repeat(scale, 0).repeat(scale, 1) != picture).any():
-            found = "x".join(map(str, picture.shape[::-1]))
-            raise UserError(f"{path}: is a picture of {found}; wanted is one digit, {size}x{size}")
-        pictures[number] = small
-    return pictures
+            picture, is_coloured = read_picture(path)
+        except UNREADABLE:
+            remarks["left out, cannot be read"].append(path)
+            continue
+        small = shrink(picture, size)
+        if small is None:
+            width_height = "x".join(map(str, picture.shape[::-1]))
+            remarks[f"left out, not {size}x{size}"].append(f"{path}, {width_height}")
+            continue
+        if is_coloured:
+            remarks["in colour, read by their brightness"].append(path)
+        pictures.append(small)
+    return np.array(pictures, np.uint8).reshape(-1, size, size), remarks
+
+
+def shrink(picture, size):
+    """A picture that was enlarged pixel by pixel as (size, size); None if it is another's size."""
+    scale = max(1, len(picture) // size)
+    small = picture[::scale, ::scale]
+    is_enlarged = np.array_equal(small.repeat(scale, 0).repeat(scale, 1), picture)
+    return small if is_enlarged and small.shape == (size, size) else None

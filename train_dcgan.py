@@ -70,7 +70,7 @@ def conclude(settings, trainer, progress, main, stopped_by):
 
 def load_images(settings):
     """The training images; raises UserError when they do not fill a batch."""
-    images = data.load_images(settings.data)
+    images = data.load_images(settings.data, transpose=settings.transpose)
     if settings.batch_size > len(images):
         raise UserError(
             f"--batch_size {settings.batch_size} is more than the {len(images)} images in "

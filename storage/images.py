@@ -89,7 +89,7 @@ def save_png(file, picture):
 
 def load_png(path, background=0):
     """The picture in a PNG, uint8 (h, w); what is transparent lies on grey level `background`."""
-    return read_picture(path, background)
+    return read_picture(path, background)[0]
 
 
 def save_gif(file, pictures, seconds=12.0):

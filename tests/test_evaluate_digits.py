@@ -100,7 +100,7 @@ def test_any_images_are_scored_and_real_ones_score_as_real(real, mnist, tmp_path
 
 def test_scores_of_folders_with_a_point_in_their_names_are_kept_apart(tmp_path, monkeypatch):
     pixels = np.zeros((2000, 28, 28), np.uint8)
-    monkeypatch.setattr(evaluate_digits.data, "load_any_images", lambda *_: pixels)
+    monkeypatch.setattr(evaluate_digits.data, "load_images", lambda *_: pixels)
     monkeypatch.setattr(evaluate_digits, "check_images", lambda *_: None)
     found = []
     for version in ("v1.0", "v1.1"):

@@ -1,18 +1,21 @@
 """Files of images: what they hold decides, and what is ambiguous is refused in one line.
 
-Needs no TensorFlow: tests/test_portability.py runs it on other versions of Python.
+Needs no TensorFlow: tests/test_versions.py runs it on other versions of Python.
 """
 
-import bz2
 import gzip
 import io
-import lzma
+import pickle
+import random
+import re
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
@@ -22,14 +25,14 @@ import data
 import readers
 from cli import UserError
 
-random = np.random.default_rng(0)
-DIGITS = random.integers(0, 256, (5, 28, 28), np.uint8)
+noise = np.random.default_rng(0)
+DIGITS = noise.integers(0, 256, (5, 28, 28), np.uint8)
 DIGITS[0, 0, :2] = 0, 255
 
 
-def idx(array):
+def idx(array, magic=0x800):
     """The bytes of an IDX file."""
-    return readers.idx_header(array.shape) + array.tobytes()
+    return struct.pack(f">{1 + array.ndim}I", magic + array.ndim, *array.shape) + array.tobytes()
 
 
 def npy(array):
@@ -46,10 +49,10 @@ def npz(*arrays, **named):
     return packed.getvalue()
 
 
-def zip_of(**contents):
-    """The bytes of a zip with these files."""
+def zip_of(contents):
+    """The bytes of a zip with these files, {name: bytes}."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
     return packed.getvalue()
@@ -75,6 +78,14 @@ def png(rows, kind=0, bits=8, palette=b"", transparent=b""):
     )
 
 
+def fill(folder, contents):
+    """Write files, {path in the folder: bytes}; return the folder."""
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def refusal(function, *arguments):
     """The one line with which a call is refused."""
     with pytest.raises(UserError) as refused:
@@ -83,21 +94,11 @@ def refusal(function, *arguments):
     return str(refused.value)
 
 
-PACKED = {
-    "plain": bytes,
-    "gzip": gzip.compress,
-    "xz": lzma.compress,
-    "bzip2": bz2.compress,
-    "zip": lambda content: zip_of(anything=content),
-    "a gzip in a zip": lambda content: zip_of(**{"a.gz": gzip.compress(content)}),
-}
-
-
-@pytest.mark.parametrize("name", ["a-idx3-ubyte", "a.gz", "a.xz", "a.zip", "a.npz", "a.npy", "a"])
-@pytest.mark.parametrize("packing", PACKED)
-def test_magic_bytes_decide_whatever_the_name(tmp_path, packing, name):
-    for content in (idx(DIGITS), npy(DIGITS), npz(x_train=DIGITS)):
-        (tmp_path / name).write_bytes(PACKED[packing](content))
+@pytest.mark.parametrize("name", ["a-idx3-ubyte", "a.gz", "a.npz", "a"])
+def test_what_a_file_holds_decides_whatever_its_name(tmp_path, name):
+    plain = [idx(DIGITS), npy(DIGITS)]
+    for content in [npz(x_train=DIGITS), *plain, *map(gzip.compress, plain)]:
+        (tmp_path / name).write_bytes(content)
         np.testing.assert_array_equal(data.load_images(tmp_path / name), DIGITS)
 
 
@@ -108,14 +109,16 @@ PLAIN = {
     "channel first": npz(DIGITS[:, None]),
     "grey saved as colour": npz(DIGITS[..., None].repeat(3, -1)),
     "ours": npz(images=DIGITS, labels=np.arange(5), confidence=np.ones(5), index=np.arange(5)),
-    "with labels": npz(DIGITS, np.arange(5)),
     "another name": npz(pictures=DIGITS, labels=np.arange(5)),
     "with a test set": npz(x_train=DIGITS, x_test=DIGITS[:2]),
     "wide integers": npy(DIGITS.astype(np.int64)),
     "floats": npy(DIGITS.astype(np.float64)),
     "floats up to 1": npy(DIGITS / 255),
+    "floats up to 1 between the levels": npy((DIGITS / 255 + 0.001).clip(0, 1)),
     "narrow floats up to 1": npy((DIGITS / 255).astype(np.float16)),
     "floats from -1 to 1": npy((DIGITS / 127.5 - 1).astype(np.float32)),
+    "columns first": npy(np.asfortranarray(DIGITS)),
+    "added by an archiver": zip_of({"x.npy": npy(DIGITS), "__MACOSX/._x.npy": npy(DIGITS[:2])}),
 }
 
 
@@ -135,29 +138,33 @@ def test_one_image_and_black_and_white_ones(tmp_path):
 
 
 DOUBTFUL = {
-    "two sets": (npz(DIGITS, DIGITS), "several arrays of images; it has: arr_0 uint8 (5, 28, 28)"),
-    "labels": (npz(labels=np.arange(5)), "labels int64 (5,)"),
+    "two sets": (npz(DIGITS, DIGITS), "several arrays of images"),
+    "labels": (npz(labels=np.arange(5)), "it has: labels int64 (5,)"),
     "labels as IDX": (idx(np.arange(5, dtype=np.uint8)), "uint8 (5,)"),
-    "another size": (npy(np.zeros((5, 32, 32), np.uint8)), "(5, 32, 32)"),
+    "another size": (npz(x_train=np.zeros((5, 32, 32), np.uint8)), "(5, 32, 32)"),
     "images last": (npy(np.moveaxis(DIGITS, 0, -1)), "(28, 28, 5)"),
-    "colours": (npz(random.integers(0, 256, (5, 28, 28, 3), np.uint8)), "(5, 28, 28, 3)"),
+    "colours": (npz(noise.integers(0, 256, (5, 28, 28, 3), np.uint8)), "(5, 28, 28, 3)"),
     "standardised": (npy((DIGITS - DIGITS.mean()) / DIGITS.std()), "numbers from -"),
     "zero and one": (npy(DIGITS % 2), "numbers from 0 to 1"),
     "not finite": (npy(np.where(DIGITS > 99, np.nan, 0.0)), "from nan to nan"),
     "beyond 255": (npy(DIGITS.astype(int) + 1), "to 256"),
-    "text": (npy(np.full((5, 28, 28), "a")), "no numbers"),
+    "fractions": (npy(DIGITS + 0.25), "to 255.2"),
+    "black": (npy(np.zeros((3, 28, 28))), "from 0 to 0"),
+    "text": (npy(np.full((5, 28, 28), "a")), "wanted are images"),
     "none": (npy(DIGITS[:0]), "no images"),
-    "objects": (npy(np.array([DIGITS, None], object)), "cannot be read"),
-    "an empty file": (b"", "no .npz, .npy or IDX"),
-    "a picture": (png([[0] * 28] * 28), "no .npz, .npy or IDX"),
-    "a short file": (idx(DIGITS)[:-1], "its length"),
-    "a long file": (idx(DIGITS) + b"x", "its length"),
+    "objects": (npz(x_train=np.array([DIGITS, None], object)), "cannot be read"),
+    "a pickle": (pickle.dumps(DIGITS), "no .npz"),
+    "an empty file": (b"", "no .npz"),
+    "a picture": (png([[0] * 28] * 28), "no .npz"),
+    "a short IDX file": (idx(DIGITS)[:-1], "cannot be read"),
+    "a long IDX file": (idx(DIGITS) + b"x", "its length"),
+    "labels that claim to be images": (idx(DIGITS[0], 0x801), "cannot be read"),
     "a short gzip": (gzip.compress(idx(DIGITS))[:-9], "cannot be read"),
-    "a short xz": (lzma.compress(idx(DIGITS))[:-9], "cannot be read"),
-    "a short zip": (zip_of(a=idx(DIGITS))[:-9], "cannot be read"),
-    "a zip of two files": (zip_of(a=idx(DIGITS), b=idx(DIGITS)), "2 files"),
+    "a short zip": (npz(x_train=DIGITS)[:-9], "cannot be read"),
+    "no array": (zip_of({"x_train.npy": b"no array"}), "cannot be read"),
+    "a zip of pictures": (zip_of({"0/a.png": png([[0] * 28] * 28)}), "a zip of 0/a.png; unpack it"),
     "a claim of an .npy": (npy(DIGITS).replace(b"(5, 28", b"(9**9, 28"), "cannot be read"),
-    "a claim of an IDX file": (readers.idx_header((2**31, 28, 28)) + b"x", "GiB"),
+    "a claim of an IDX file": (readers.idx_header((2**31, 28, 28)) + b"x", "cannot be read"),
     "a plain zip claim": (b"PK\x03\x04" + b"\0" * 90, "cannot be read"),
 }
 
@@ -170,27 +177,31 @@ def test_what_is_ambiguous_or_damaged_is_refused_by_what_was_found(tmp_path, kin
     assert "a.npz" in line and found in line
 
 
-def test_arrays_that_nobody_asked_for_are_left_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
-    path = tmp_path / "a.npz"
-    np.savez(path, notes=np.array([{"by": "me"}]), much=np.zeros(1 << 20), images=DIGITS)
-    np.testing.assert_array_equal(data.load_images(path), DIGITS)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("images", bytes(3 << 20))  # NumPy takes this name, too
-        archive.writestr("notes.npy", b"")
-    assert "unpacks to more" in refusal(data.load_images, path)
+class Trap:
+    """What makes a folder when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.mkdir, (Path("unpickled"),)
+
+
+def test_labels_that_are_objects_or_damaged_do_not_matter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", X=DIGITS.reshape(5, 784).astype(float), y=np.array([Trap()], object))
+    with zipfile.ZipFile("a.npz", "a") as archive:
+        archive.writestr("notes.npy", b"no array")
+    np.testing.assert_array_equal(data.load_images("a.npz"), DIGITS)
+    assert not Path("unpickled").exists()
 
 
 def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
-    for pack in PACKED.values():
-        (tmp_path / "a").write_bytes(pack(bytes(3 << 20)))
-        assert "a" in refusal(data.load_images, tmp_path / "a")
-    packed = idx(DIGITS)
-    for _ in range(6):
-        packed = gzip.compress(packed)
-    (tmp_path / "a").write_bytes(packed)
-    assert "again and again" in refusal(data.load_images, tmp_path / "a")
+    large = bytes(3 << 20)
+    for content in (gzip.compress(large), zip_of({"x_train.npy": large}), large):
+        (tmp_path / "a").write_bytes(content)
+        assert "unpacks to more" in refusal(data.load_images, tmp_path / "a")
+    path = tmp_path / "b.npz"
+    np.savez(path, much=large, images=DIGITS)  # what is not asked for is not read
+    np.testing.assert_array_equal(data.load_images(path), DIGITS)
 
 
 GREY = np.linspace(0, 255, 28).round().astype(np.uint8)[None].repeat(28, 0)
@@ -212,70 +223,187 @@ PNGS = {
     "colour with opacity": (GREY, png(np.stack([GREY, GREY, GREY, OPAQUE], -1), 6)),
     "ink on nothing": (GREY, png(np.stack([OPAQUE, GREY], -1), 4)),
     "a transparent level": (GREY, png(GREY, transparent=b"\0\0")),
+    "enlarged": (GREY, png(GREY.repeat(4, 0).repeat(4, 1))),
 }
 
 
 @pytest.mark.parametrize("kind", PNGS)
-def test_pictures_of_every_kind_have_the_right_grey_levels(tmp_path, kind):
+def test_pictures_of_every_kind_have_the_right_grey_levels(tmp_path, kind, capsys):
     expected, content = PNGS[kind]
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(content)
+    fill(tmp_path, {f"{number}.png": content for number in range(3)})
     np.testing.assert_array_equal(data.load_images(tmp_path), [expected] * 3)
+    assert capsys.readouterr().out == f"{tmp_path}: 3 pictures\n"
 
 
-def test_a_colour_is_as_bright_as_it_looks(tmp_path):
-    (tmp_path / "a.png").write_bytes(png(np.tile(np.array([[255, 0, 0]]), (28, 28)), 2))
-    assert 70 < data.load_images(tmp_path).max() < 80
+def test_every_picture_below_a_folder_counts_and_others_are_told(tmp_path, capsys):
+    jpeg = imageio.imwrite("<bytes>", GREY, extension=".jpg")
+    red = png(np.tile(np.array([[255, 0, 0]]), (28, 28)), 2)
+    pictures = ["a.png", "B.PNG", "46/a.png", "letter A/deep/a.Png", "0/é.png"]
+    fill(tmp_path, dict.fromkeys(pictures, png(GREY)) | {"c.JPG": jpeg, "d.jpeg": jpeg})
+    fill(
+        tmp_path,
+        {"red.png": red, "small.png": png(GREY[:14, :14]), "large.png": png(DIGITS[0, 1:])},
+    )
+    fill(tmp_path, {"broken.png": png(GREY)[:-30], "empty.png": b"", "labels.csv": b"0,1"})
+    fill(tmp_path, {"._a.png": b"", ".hidden/a.png": png(GREY), "__MACOSX/46/._a.png": b""})
+    (tmp_path / "in a circle").symlink_to(tmp_path)
+    elsewhere = fill(tmp_path.with_name("elsewhere"), {"a.png": png(GREY)})
+    (tmp_path / "linked").symlink_to(elsewhere)
+    images = data.load_images(tmp_path)
+    assert (np.abs(images - GREY.astype(float)).max((1, 2)) < 5).sum() == 8
+    assert 70 < images[-1].max() < 80  # a colour is as bright as it looks
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{tmp_path}: 9 pictures; ")
+    for remark in (
+        f"2 left out, cannot be read ({tmp_path}/broken.png, ...)",
+        f"2 left out, not 28x28 ({tmp_path}/large.png, 28x27, ...)",
+        f"1 left out, not a PNG, JPEG or BMP ({tmp_path}/labels.csv)",
+        f"1 in colour, read by their brightness ({tmp_path}/red.png)",
+    ):
+        assert remark in line
+    for name in (*pictures, "c.JPG", "d.jpeg", "red.png", "linked"):
+        (tmp_path / name).unlink()
+    assert "28x27" in refusal(data.load_images, tmp_path)
 
 
-def test_enlarged_pictures_are_shrunk_and_others_refused(tmp_path):
-    (tmp_path / "a.png").write_bytes(png(GREY.repeat(4, 0).repeat(4, 1)))
-    np.testing.assert_array_equal(data.load_images(tmp_path), [GREY])
-    for shape in ((56, 56), (14, 14), (28, 56), (30, 30)):
-        (tmp_path / "b.png").write_bytes(png(random.integers(0, 256, shape, np.uint8)))
-        assert f"{shape[1]}x{shape[0]}" in refusal(data.load_images, tmp_path)
-    for content in (b"", png(GREY)[:-30], png(GREY).replace(b"IDAT", b"IDAX"), b"GIF89a"):
-        (tmp_path / "b.png").write_bytes(content)
-        assert "b.png: cannot be read as a picture" in refusal(data.load_images, tmp_path)
+SET = {
+    "train-images-idx3-ubyte": DIGITS,
+    "train-labels-idx1-ubyte": np.arange(5, dtype=np.uint8),
+    "t10k-images-idx3-ubyte": DIGITS[:2],
+    "t10k-labels-idx1-ubyte": np.arange(2, dtype=np.uint8),
+}
 
 
-def test_folders_of_pictures_by_digit(tmp_path):
-    for digit, level in ((3, 30), (7, 70)):
-        (tmp_path / str(digit)).mkdir()
-        (tmp_path / str(digit) / "a.png").write_bytes(png(np.full((28, 28), level, np.uint8)))
-    assert data.load_images(tmp_path)[:, 0, 0].tolist() == [30, 70]
-
-
-@pytest.mark.parametrize("packing", ["plain", "gzip", "xz", "zip"])
+@pytest.mark.parametrize("packing", ["plain", "gzip", "zip", "zip of gzip", "folders as of Kaggle"])
 def test_a_labelled_set_as_its_authors_ship_it(tmp_path, packing):
-    ending = {"plain": "", "gzip": ".gz"}.get(packing, f".{packing}")
-    parts = {
-        "train-images-idx3-ubyte": DIGITS,
-        "train-labels-idx1-ubyte": np.arange(5, dtype=np.uint8),
-        "t10k-images-idx3-ubyte": DIGITS[:2],
-        "t10k-labels-idx1-ubyte": np.arange(2, dtype=np.uint8),
-    }
-    for name, array in parts.items():
-        (tmp_path / (name + ending)).write_bytes(PACKED[packing](idx(array)))
-    np.testing.assert_array_equal(data.load_images(tmp_path), DIGITS)
-    arrays = data.load_parts(tmp_path, "x_train", "y_train", "x_test", "y_test")
-    for name, array in zip(("x_train", "y_train", "x_test", "y_test"), parts.values()):
+    contents = {name: idx(array) for name, array in SET.items()}
+    if packing == "folders as of Kaggle":
+        again = {f"{name}/{name}": content for name, content in contents.items()}
+        contents = {n.replace("-idx", ".idx"): content for n, content in contents.items()} | again
+    if "gzip" in packing:
+        contents = {f"{name}.gz": gzip.compress(each) for name, each in contents.items()}
+    contents |= {f"{added}{name}": b"" for added in ("._", "__MACOSX/._") for name in contents}
+    path = fill(tmp_path / "set", contents)
+    if packing.startswith("zip"):
+        path = tmp_path / "set.zip"
+        path.write_bytes(zip_of({f"gzip/{name}": each for name, each in contents.items()}))
+    np.testing.assert_array_equal(data.load_images(path), DIGITS)
+    arrays = data.load_parts(path, "x_train", "y_train", "x_test", "y_test")
+    for name, array in zip(("x_train", "y_train", "x_test", "y_test"), SET.values()):
         np.testing.assert_array_equal(arrays[name], array)
-    (tmp_path / ("t10k-images-idx3-ubyte" + ending)).unlink()
-    assert "t10k-images-idx3-ubyte" in refusal(data.load_parts, tmp_path, "x_train", "x_test")
 
 
-def test_one_of_several_sets_has_to_be_named(tmp_path):
-    for name in ("digits", "letters"):
-        path = tmp_path / f"emnist-{name}-train-images-idx3-ubyte.gz"
-        path.write_bytes(gzip.compress(idx(DIGITS)))
-    assert "several" in refusal(data.load_images, tmp_path)
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(DIGITS[:3]))
-    assert len(data.load_images(tmp_path)) == 3
+def test_a_part_that_is_missing_is_named(tmp_path):
+    fill(tmp_path, {"train-images-idx3-ubyte": idx(DIGITS)})
+    assert "x_test" in refusal(data.load_parts, tmp_path, "x_train", "x_test")
+    np.savez(tmp_path / "a.npz", x_train=DIGITS)
+    assert "x_test" in refusal(data.load_parts, tmp_path / "a.npz", "x_train", "x_test")
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_of_several_sets_the_one_that_a_refusal_names_can_be_given(tmp_path, is_zip):
+    names = [f"gzip/emnist-{name}-train-images-idx3-ubyte.gz" for name in ("letters", "digits")]
+    contents = {name: gzip.compress(idx(DIGITS)) for name in names}
+    path = fill(tmp_path / "sets", contents)
+    if is_zip:
+        path = tmp_path / "gzip.zip"
+        path.write_bytes(zip_of(contents))
+    line = refusal(data.load_images, path)
+    assert "several sets" in line
+    np.testing.assert_array_equal(data.load_images(line.split(": ")[-1]), DIGITS.swapaxes(1, 2))
+    if not is_zip:
+        fill(path, {"gzip/train-images-idx3-ubyte": idx(DIGITS[:3])})
+        assert len(data.load_images(path)) == 3
+
+
+@pytest.mark.parametrize("ending", ["train-images-idx3-ubyte.gz", "Train-Images.idx3-ubyte"])
+def test_emnist_is_turned_upright_and_says_so(tmp_path, ending, capsys):
+    content = idx(np.ascontiguousarray(DIGITS.swapaxes(1, 2)))
+    content = gzip.compress(content) if ending.endswith(".gz") else content
+    fill(tmp_path, {f"emnist-letters-{ending}": content})
+    for path in (tmp_path, tmp_path / f"emnist-letters-{ending}"):
+        for transpose in (False, True):
+            images = data.load_images(path, transpose=transpose)
+            np.testing.assert_array_equal(images, DIGITS)
+            assert capsys.readouterr().out.count("turned upright") == 1
+    (images,) = data.load_parts(tmp_path, "x_train").values()
+    np.testing.assert_array_equal(images, DIGITS)
+
+
+def test_other_images_are_turned_only_when_asked(tmp_path, capsys):
+    for name in ("letters.npy", "emnist.npy"):
+        fill(tmp_path, {name: npy(DIGITS)})
+        np.testing.assert_array_equal(data.load_images(tmp_path / name), DIGITS)
+        assert ("--transpose" in capsys.readouterr().out) == name.startswith("emnist")
+        images = data.load_images(tmp_path / name, transpose=True)
+        np.testing.assert_array_equal(images, DIGITS.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_the_command_that_a_csv_file_is_refused_with_converts_it(
+    tmp_path, monkeypatch, has_names, has_labels
+):
+    monkeypatch.chdir(tmp_path)
+    rows = DIGITS.reshape(5, 784)
+    names = ",".join(f"pixel{number}" for number in range(784))
+    if has_labels:
+        rows, names = np.insert(rows, 0, 7, 1), f"label,{names}"
+    path = tmp_path / "it's kaggle's" / "train.csv"
+    path.parent.mkdir()
+    np.savetxt(path, rows, "%d", ",", header=names if has_names else "", comments="")
+    line = refusal(data.load_images, path)
+    command = re.search("to convert it: (.*)", line)[1]
+    subprocess.run(command, shell=True, check=True)
+    np.testing.assert_array_equal(data.load_images("train.npy"), DIGITS)
 
 
 def test_a_folder_with_nothing_of_it_and_no_file_say_what_would_do(tmp_path):
+    assert "it is empty" in refusal(data.load_images, tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     line = refusal(data.load_images, tmp_path)
     assert "train-images-idx3-ubyte" in line and "notes.txt" in line
-    assert "nowhere" in refusal(data.load_images, tmp_path / "nowhere")
+    for path in ("nowhere", "notes.txt/nowhere"):
+        assert "no such file" in refusal(data.load_images, tmp_path / path)
+
+
+def mutate(content, seed):
+    """A variation of a file: bits flipped, bytes changed, cut out, repeated or put in."""
+    dice, content = random.Random(seed), bytearray(content)
+    for _ in range(dice.choice([1, 1, 8])):
+        place, length = dice.randrange(len(content)), dice.randint(1, 40)
+        kind = dice.randrange(5)
+        if kind == 0:
+            content[place : place + length] = dice.randbytes(length)
+        elif kind == 1:
+            del content[place : place + length]
+        elif kind == 2:
+            content[place:place] = content[place : place + length]
+        elif kind == 3:
+            content[place] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
+        else:
+            content[place % 200 % len(content)] ^= 1 << dice.randrange(8)  # of a header
+        content = content or bytearray(b"\0")
+    return bytes(content)
+
+
+STATE = {"weights": np.arange(300, dtype=np.float32), "step": np.array(7)}
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx", "gzip", "weights"])
+def test_damaged_bytes_are_at_worst_refused_and_never_change_a_weight(tmp_path, kind):
+    contents = {"npz": npz(x_train=DIGITS, y_train=np.arange(5)), "idx": idx(DIGITS)}
+    contents |= {"gzip": gzip.compress(idx(DIGITS)), "weights": npz(**STATE)}
+    path, refused = tmp_path / "a", 0
+    for seed in range(300):
+        path.write_bytes(mutate(contents[kind], seed))
+        try:
+            if kind == "weights":
+                for name, array in readers.read_npz(path, *STATE).items():
+                    np.testing.assert_array_equal(array, STATE[name])
+            else:
+                assert data.load_images(path).dtype == np.uint8
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100
