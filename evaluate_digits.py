@@ -75,7 +75,8 @@ def evaluate(settings, *networks):
     for name, pixels in real.items():
         check_images(f"{settings.data}: {name}", pixels)
     image_sets = [load_images(settings)] if settings.images else []
-    images.new_figure()  # now, lest it fails after minutes
+    with images.plain_matplotlib():
+        pass  # now, lest it fails after minutes
     with importing_tensorflow():
         from evaluation import scores
         from evaluation.classifier import DigitClassifier

@@ -92,6 +92,7 @@ def main():
                 save_chart(file, results, limits)
 
 
+@images.plain_matplotlib()
 def save_chart(file, results, limits):
     """Write a PNG: FID and share of sure samples by minutes of training, for each racer."""
     figure = images.new_figure(figsize=(9, 3.6), layout="constrained")

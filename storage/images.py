@@ -3,8 +3,11 @@
 What is written goes to `file`: an open binary file or a path.
 """
 
+import contextlib
 import importlib.util
 import math
+import os
+import sys
 
 import imageio.v3 as imageio
 import numpy as np
@@ -22,22 +25,43 @@ PANELS = {  # of the curves: what is drawn, by the label of its axis
 }
 
 
-def new_figure(**options):
-    """matplotlib's Figure with a canvas; loaded only here, because it takes half a second.
+@contextlib.contextmanager
+def plain_matplotlib():
+    """matplotlib with its own defaults, whatever the user's backend and rc file say.
 
-    Raises UserError when matplotlib finds no folder for its list of fonts, which it cannot do
-    without.
+    Figures are made and drawn inside; it is also a decorator. It takes half a second to load.
+    Raises UserError when matplotlib cannot be loaded, as where it finds no folder for its list of
+    fonts, which it cannot do without.
     """
+    backend = os.environ.pop("MPLBACKEND", None)  # a Jupyter kernel's may not be installed here
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except OSError as error:
+        is_loaded = "matplotlib" in sys.modules
+        import matplotlib
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure
+    except (OSError, ValueError) as error:
         raise UserError(
-            "matplotlib finds no folder that it can write to; set MPLCONFIGDIR to one, for example "
-            "MPLCONFIGDIR=$PWD/.matplotlib"
+            f"matplotlib cannot be loaded ({error}); if it finds no folder that it can write to, "
+            "set MPLCONFIGDIR to one, for example MPLCONFIGDIR=$PWD/.matplotlib"
         ) from error
-    figure = Figure(dpi=DPI, **options)
-    FigureCanvasAgg(figure)
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend and not is_loaded:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # for what else a notebook draws
+    defaults = dict(matplotlib.rcParamsDefault)
+    del defaults["backend"]
+    with matplotlib.rc_context(defaults):
+        yield
+
+
+def new_figure(**options):
+    """A Figure with a canvas, to be used inside plain_matplotlib."""
+    import matplotlib
+
+    figure = matplotlib.figure.Figure(dpi=DPI, **options)
+    matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
     return figure
 
 
@@ -72,6 +96,7 @@ def enlarge(picture, scale=0):
     return picture.repeat(scale, 0).repeat(scale, 1)
 
 
+@plain_matplotlib()
 def add_title(picture, title):
     """A picture, uint8 (h, w), with a line of text, white on black, above it: uint8 (h + 24, w)."""
     width = picture.shape[1]
@@ -115,6 +140,7 @@ def check_mp4():
         raise UserError("an .mp4 needs PyAV: pip install 'imageio[pyav]'; a .gif needs nothing")
 
 
+@plain_matplotlib()
 def save_curves(file, history):
     """Write a PNG of a run's history: losses, mean discriminator outputs, FID and ink if scored.
 
@@ -144,6 +170,7 @@ def save_curves(file, history):
     figure.savefig(file, format="png")
 
 
+@plain_matplotlib()
 def save_bars(file, columns, label):
     """Write a PNG of numbers side by side: `columns` maps names to sequences of one length."""
     figure = new_figure(figsize=(8, 4), layout="constrained")

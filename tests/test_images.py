@@ -2,11 +2,15 @@
 
 import io
 import math
+import os
+import subprocess
+import sys
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from config import REPOSITORY
 from storage import images
 
 
@@ -70,6 +74,37 @@ def test_what_is_transparent_in_a_picture_shows_its_ground(tmp_path):
     white = images.load_png(tmp_path / "white.png")
     np.testing.assert_array_equal(white, picture[..., 3])
     np.testing.assert_array_equal(images.load_png(tmp_path / "black.png", 255), 255 - white)
+
+
+FIGURES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from storage import images
+history = {name: [0.5, 0.6] for names in images.PANELS.values() for name in names}
+history["epoch"] = [1, 2]
+images.save_curves("curves.png", history)
+images.save_bars("bars.png", {"drawn": [1, 2]}, "share")
+images.save_png("title.png", images.add_title(np.zeros((60, 120), np.uint8), "epoch 3"))
+import matplotlib
+print(matplotlib.rcParams["font.size"], "matplotlib.pyplot" in sys.modules)
+"""
+
+
+def test_figures_are_the_same_whatever_backend_rc_file_and_fonts(tmp_path):
+    rc = "text.usetex: True\nfont.family: no such font\nfont.size: 30\naxes.grid: True\n"
+    pictures = []
+    for name, env in (("plain", {}), ("own", {"MPLBACKEND": "no such backend"})):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "matplotlibrc").write_text(rc if env else "")
+        command = [sys.executable, "-c", FIGURES, str(REPOSITORY)]
+        options = dict(cwd=folder, env=os.environ | env, capture_output=True, text=True)
+        finished = subprocess.run(command, **options)
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout == ("30.0 False\n" if env else "10.0 False\n")
+        pictures.append([path.read_bytes() for path in sorted(folder.glob("*.png"))])
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 3
 
 
 def test_curves_have_panels_for_fid_and_ink_once_there_are_any(tmp_path):
