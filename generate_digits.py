@@ -111,7 +111,7 @@ def requested_code(settings, num_codes):
 
 def default_output(settings, mode, run_name):
     """A path in the samples folder that says what is drawn, with the flags that are given."""
-    files.make_folder(settings.samples_dir)
+    files.check_writable(settings.samples_dir)
     words = [run_name] + [f"{settings.num_samples}-digits"] * (mode == "num_samples")
     details = ("digit", "code", "balanced", "snapshot", "noise_scale", "raw", "invert")
     for flag in (*MODES, *details):

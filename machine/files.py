@@ -2,47 +2,71 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from cli import UserError
+from cli import UserError, say
 
-ABANDONED = 3600  # seconds after which nobody writes a partial file any more
+PATIENCE = 10  # seconds for which what must be written is tried again
+# What renaming over a file fails with while another program has it open.
+HELD = (errno.EACCES, errno.EPERM, errno.EBUSY)
+WARNED = set()  # the paths of which a warning has said so
 # What opening or flushing fails with where there is nothing to be had; not EIO, ENOSPC or EDQUOT.
 CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY)
 CANNOT_SYNC += (errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, patience=0, can_wait=False):
     """A binary file to write, which takes its place at `path` in one step once it is whole.
 
-    It is written beside its place, flushed to the disk and renamed. Raises UserError when that
-    fails; what was at `path` is then still there. Of two commands that write one file, the last
-    to finish wins.
+    It is written beside its place, flushed to the disk and renamed, for `patience` seconds while
+    another program holds what is at `path`. Raises UserError when that fails; what was at `path` is
+    then still there. A held file that `can_wait`, because it is written again later, costs only a
+    warning. Of two commands that write one file, the last to finish wins.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        remove_abandoned(path)
         try:
             with open(partial, "wb") as file:
                 yield file
                 file.flush()
                 sync(file.fileno())
-            os.replace(partial, path)
+            rename(partial, path, patience, can_wait)
             flush(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def rename(partial, path, patience, can_wait):
+    """Rename a file as `replacing` says."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return os.replace(partial, path)
+        except OSError as error:
+            if error.errno not in HELD:
+                raise
+            if time.monotonic() >= end:
+                held = f"{path}: cannot be replaced ({error.strerror}); close what has it open"
+                break
+        time.sleep(0.2)
+    if not can_wait:
+        raise UserError(f"{held}, and give the same command again; what was written is whole")
+    if path not in WARNED:
+        WARNED.add(path)
+        say(f"warning: {held}; it is written again later", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -86,15 +110,21 @@ def replace_path(new, path):
 
 def replace_with_checksum(path, content):
     """Put bytes at `path` in one step, and their checksum beside them first."""
-    with replacing(checksum_path(path)) as file:
+    with replacing(checksum_path(path), PATIENCE) as file:
         file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
-    with replacing(path) as file:
+    with replacing(path, PATIENCE) as file:
         file.write(content)
 
 
 def checksum_path(path):
     """Where the checksum of a file lies, as sha256sum writes and checks it."""
     return path.with_name(path.name + ".sha256")
+
+
+def checksum_command(path):
+    """The command that writes the checksum of a file."""
+    program = "sha256sum" if shutil.which("sha256sum") else "shasum -a 256"  # macOS
+    return f"{program} {shlex.quote(str(path))} > {shlex.quote(str(checksum_path(path)))}"
 
 
 def sha256(path):
@@ -119,14 +149,6 @@ def check_writable(folder, flag=""):
             pass
     except OSError as error:
         raise unwritable(folder, error, flag) from error
-
-
-def remove_abandoned(path):
-    """Remove what killed processes left of writing `path`: untouched for ABANDONED seconds."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with contextlib.suppress(OSError):
-            if partial.is_file() and time.time() - partial.stat().st_mtime > ABANDONED:
-                partial.unlink()
 
 
 def remove_partial_files(*folders):
@@ -171,14 +193,6 @@ def sync(descriptor):
     except OSError as error:
         if error.errno not in CANNOT_SYNC:
             raise
-
-
-def make_folder(path):
-    """Make a folder, and those above it; raises UserError when that cannot be."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def unwritable(path, error, flag=""):

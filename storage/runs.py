@@ -10,6 +10,7 @@
 A file that is there is whole, and a training state is used only if it is what its checksum says.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -28,10 +29,11 @@ import numpy as np
 from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
 from machine.files import (
+    PATIENCE,
     check_writable,
+    checksum_command,
     checksum_path,
     is_whole,
-    make_folder,
     remove_partial_files,
     replace_with_checksum,
     replacing,
@@ -73,7 +75,7 @@ class Run:
         self.lock = None
 
     def __enter__(self):
-        make_folder(self.folder)
+        check_writable(self.folder)
         self.lock = Lock(self.folder / "lock")
         try:
             # Pictures of a run without checkpoints are not those of the one that begins now.
@@ -97,10 +99,10 @@ class Run:
 
     def set_aside(self):
         """Rename the run's folders to the first <run>.old-1, -2, ... that is free; never delete."""
-        folders = (
-            self.samples,
-            self.folder,
-        )  # samples first: if the second rename fails, the run still counts as started
+        # One may be the other, or lie in it: the inner one goes first. Else the samples do: if the
+        # second rename fails, the run still counts as started.
+        folders = {folder.resolve(): folder for folder in (self.samples, self.folder)}
+        folders = [folders[real] for real in sorted(folders, key=lambda real: -len(real.parts))]
         for number in itertools.count(1):
             olds = [folder.with_name(f"{folder.name}.old-{number}") for folder in folders]
             if not any(old.exists() for old in olds):
@@ -118,8 +120,8 @@ class Run:
                     "open (TensorBoard, a file manager) or give another --run name; nothing was "
                     "changed"
                 ) from error
-        say(f"Set the old run aside as {olds[1]}")
-        make_folder(self.folder)
+        say(f"Set the old run aside as {self.folder}.old-{number}")
+        check_writable(self.folder)
         self.lock.release()
         self.lock = Lock(self.folder / "lock")
 
@@ -170,17 +172,23 @@ class Run:
         np.savez(packed, **arrays)
         replace_with_checksum(self.folder / f"state-{step:09d}.npz", packed.getbuffer())
         for old in self.states()[:-STATES_KEPT]:
-            old.unlink()
-            checksum_path(old).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # held by another program: later, then
+                old.unlink()
+                checksum_path(old).unlink(missing_ok=True)
 
     def load_state(self):
         """Arrays of the newest whole training state, or None where the run has not saved any.
 
         A damaged newer one is set aside as *.damaged, with a warning. Raises UserError, and
-        changes nothing, when none is whole.
+        changes nothing, when none is whole, or when the checksum of a newer one is missing.
         """
         damaged = []
         for path in reversed(self.states()):
+            if not checksum_path(path).exists():
+                raise UserError(
+                    f"{path}: its checksum is not beside it, so it may be damaged; copy that too, "
+                    f"or, to go on from the state as it is: {checksum_command(path)}"
+                )
             if is_whole(path):
                 for bad in damaged:
                     say(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
@@ -196,12 +204,12 @@ class Run:
 
     def save_generator(self, arrays, which="latest"):
         """Write a generator snapshot, the `latest` or the `best`."""
-        with replacing(self.folder / SNAPSHOTS[which]) as file:
+        with replacing(self.folder / SNAPSHOTS[which], PATIENCE) as file:
             np.savez(file, **arrays)
 
     def save_history(self, history):
         """Write the history, a list of EpochRecord, as samples/<run>/history.csv."""
-        with replacing(self.samples / "history.csv") as file:
+        with replacing(self.samples / "history.csv", can_wait=True) as file:
             text = io.TextIOWrapper(file, newline="", write_through=True)
             csv.writer(text).writerows([EpochRecord._fields, *history])
             text.detach()

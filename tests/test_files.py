@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,17 +127,6 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     (tmp_path / "mine.partial").touch()
     files.remove_partial_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
-
-
-def test_what_was_abandoned_long_ago_is_removed_by_the_next_to_write(tmp_path):
-    path = tmp_path / "a[1].txt"
-    old, new = (path.with_name(f".{path.name}.{name}.partial") for name in ("old", "new"))
-    for partial in (old, new):
-        partial.touch()
-    os.utime(old, (0, 0))
-    with files.replacing(path) as file:
-        file.write(b"a")
-    assert not old.exists() and new.exists()
 
 
 def test_a_folder_is_checked_by_many_at_once(tmp_path):

@@ -2,23 +2,24 @@
 
 import errno
 import fcntl
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evaluate_digits
 import export_generator
+import helpers
 from cli import UserError
-from config import EvaluateSettings, ExportSettings
+from config import EvaluateSettings, ExportSettings, TrainSettings
 from helpers import one_line
 from machine import files
 from machines import MNIST, REPOSITORY, begun_run, failing, open_run, train
+from storage.runs import Run
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
@@ -50,54 +51,28 @@ def test_macos_flushes_the_disk_too_where_it_can(tmp_path, monkeypatch):
     assert calls == [51, "fsync"]
 
 
-NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL]
-
-
-@pytest.mark.parametrize("number", NO_LOCKS)
-def test_without_locks_a_second_process_here_is_refused_and_others_warned_of(
-    number, tmp_path, monkeypatch, capfd
-):
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL])
+def test_a_file_system_without_locks_is_one_warning(number, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(fcntl, "flock", failing(number))
     with open_run(tmp_path) as run:
         assert "no locks" in one_line(capfd.readouterr().err)
-        with pytest.raises(UserError, match=rf"process {os.getpid()} on .* is training"):
-            open_run(tmp_path).__enter__()
     with open_run(tmp_path):
         assert capfd.readouterr().err == ""
     assert (run.folder / "lock").read_text() == ""
 
 
-STALE = {
-    "a process that is gone": {"pid": 2**22 + 7},
-    "a number used again": {"pid": os.getpid(), "started": "an earlier boot 7"},
-    "no number": {"pid": "x"},
-}
-
-
-@pytest.mark.parametrize("kind", STALE)
-def test_stale_locks_are_taken_over(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
-    (tmp_path / "c" / "digits").mkdir(parents=True)
-    owner = {"host": socket.gethostname()} | STALE[kind]
-    (tmp_path / "c" / "digits" / "lock").write_text(json.dumps(owner))
-    with open_run(tmp_path) as run:
-        assert json.loads((run.folder / "lock").read_text())["pid"] == os.getpid()
-
-
-def test_a_lock_of_another_host_is_named(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOSYS))
-    (tmp_path / "c" / "digits").mkdir(parents=True)
-    (tmp_path / "c" / "digits" / "lock").write_text('{"host": "node7", "pid": 12}')
-    with open_run(tmp_path):
-        assert "process 12 on node7" in one_line(capfd.readouterr().err)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "nonsense", "[" * 10**5, '{"pid": 3}', "\0\xff"])
+@pytest.mark.parametrize("content", [b"", b'{"pid": 3}', b"\0\xff", b"a\nb" * 10**5])
 def test_whatever_a_lock_file_says_the_run_is_locked(content, tmp_path):
     (tmp_path / "c" / "digits").mkdir(parents=True)
-    (tmp_path / "c" / "digits" / "lock").write_text(content)
-    with open_run(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} on"):
+    lock = tmp_path / "c" / "digits" / "lock"
+    lock.write_bytes(content)
+    with open_run(tmp_path), pytest.raises(UserError, match=f"another process .*{os.getpid()} on"):
         open_run(tmp_path).__enter__()
+    with open(lock, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # held by an older version
+        file.write(content)
+        with pytest.raises(UserError, match="another process"):
+            open_run(tmp_path).__enter__()
 
 
 @pytest.mark.slow
@@ -150,6 +125,108 @@ def test_both_folders_are_set_aside_or_neither(tmp_path, monkeypatch):
     monkeypatch.undo()
     with open_run(tmp_path, fresh=True):
         assert checkpoints.with_name("digits.old-1").is_dir()
+
+
+ROOTS = {
+    "one root": ("both", "both"),
+    "one root by two names": ("both", "./link"),
+    "samples in the run": ("both", "both/digits"),
+    "the run in the samples": ("both/digits", "both"),
+}
+
+
+@pytest.mark.parametrize("kind", ROOTS)
+def test_one_root_may_hold_both_folders(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("both")
+    checkpoints, samples = ROOTS[kind]
+    settings = dict(checkpoints_dir=checkpoints, samples_dir=samples)
+    for number in range(3):
+        with Run(TrainSettings(fresh=True, **settings)) as run:
+            assert not run.is_begun() and not (run.samples / "curves.png").exists()
+            run.save_state(1, {"weights": np.full(3, number)})
+            (run.samples / "curves.png").write_text(str(number))
+    for name, kept in (("curves.png", "012"), ("state-000000001.npz", None)):
+        paths = sorted(tmp_path.glob(f"both/**/{name}"))
+        assert len(paths) == 3
+        assert kept is None or {path.read_text() for path in paths} == set(kept)
+
+
+# Files that another program holds, as Windows' and a sync client's do.
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Names of files that cannot be replaced or removed, and for how many more tries."""
+    tries, replace, unlink = {}, os.replace, Path.unlink
+
+    def refuse(path):
+        if tries.get(Path(path).name, 0) > 0:
+            tries[Path(path).name] -= 1
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    def replace_free(old, new):
+        refuse(new)
+        replace(old, new)
+
+    def unlink_free(path, **options):
+        refuse(path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "replace", replace_free)
+    monkeypatch.setattr(Path, "unlink", unlink_free)
+    monkeypatch.setattr(files, "PATIENCE", 0.5)
+    monkeypatch.setattr(files.time, "sleep", lambda _: None)
+    return tries
+
+
+def test_what_is_written_again_costs_one_warning(tmp_path, held, capfd):
+    held["history.csv"] = 2
+    with open_run(tmp_path) as run:
+        for row in range(3):
+            run.save_history([[row]])
+    assert "history.csv: cannot be replaced" in one_line(capfd.readouterr().err)
+    assert (run.samples / "history.csv").read_text().splitlines()[1] == "2"
+
+
+def test_a_state_is_tried_again_and_the_last_one_stays(tmp_path, held):
+    held |= {"state-000000005.npz": 3, "state-000000002.npz": 1}
+    with open_run(tmp_path) as run:
+        for step in range(1, 6):
+            run.save_state(step, {"weights": np.full(3, step)})
+        assert [path.name[-5] for path in run.states()] == ["3", "4", "5"]
+        held["state-000000006.npz"] = 10**9
+        with pytest.raises(UserError, match=r"state-000000006\.npz: cannot be replaced.*is whole"):
+            run.save_state(6, {"weights": np.full(3, 6)})
+        assert run.load_state()["weights"][0] == 5
+
+
+# What someone took away.
+
+
+def test_a_state_without_its_checksum_is_gone_on_with_by_the_command_that_is_printed(tmp_path):
+    folder = tmp_path / "it's"
+    with open_run(folder) as run:
+        for step in (1, 2):
+            run.save_state(step, {"weights": np.full(3, step)})
+        files.checksum_path(run.states()[-1]).unlink()
+        with pytest.raises(UserError, match="its checksum is not beside it") as refusal:
+            run.load_state()
+        subprocess.run(str(refusal.value).split("as it is: ")[1], shell=True, check=True)
+        assert run.load_state()["weights"][0] == 2
+
+
+def test_missing_grids_are_drawn_again_or_said_to_be_missing(copied_run, data_path, capsys):
+    samples = copied_run / "samples" / "small"
+    newest = (samples / "epoch-0002.png").read_bytes()
+    for name in ("epoch-0001.png", "epoch-0002.png", "curves.png"):
+        (samples / name).unlink()
+    assert helpers.train(copied_run, data_path, "--epochs", 2) == 0
+    assert (samples / "epoch-0002.png").read_bytes() == newest
+    assert (samples / "curves.png").exists() and not (samples / "epoch-0001.png").exists()
+    assert "lacks epoch-0001.png, which cannot be drawn again" in one_line(
+        capsys.readouterr().err
+    )
 
 
 # What ships is read, never written.

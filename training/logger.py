@@ -21,6 +21,8 @@ class Logger:
 
     def __init__(self, run):
         self.run = run
+        with images.plain_matplotlib():
+            pass  # now, lest it fails after an epoch
         self.logs = open_tensorboard(run.samples / "logs")
         self.epochs_logged = 0
 
@@ -36,7 +38,7 @@ class Logger:
     def log(self, history):
         """Write the history, a list of EpochRecord, and its curves."""
         self.run.save_history(history)
-        with files.replacing(self.run.samples / "curves.png") as file:
+        with files.replacing(self.run.samples / "curves.png", can_wait=True) as file:
             images.save_curves(file, dict(zip(EpochRecord._fields, zip(*history))))
         gc.collect()  # figures are cycles, and each holds its canvas
         gc.freeze()  # so that the next collection, of 0.2 s otherwise, takes 0.01 s
@@ -70,7 +72,7 @@ class Logger:
         grids = [path for path in grids if path.exists()]
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
-            with files.replacing(self.run.samples / "training.gif") as file:
+            with files.replacing(self.run.samples / "training.gif", can_wait=True) as file:
                 images.save_gif(file, [images.load_png(path) for path in chosen])
 
 

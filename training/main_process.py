@@ -94,7 +94,30 @@ class MainProcess:
             trainer.load_state(arrays)
             self.write_generator(arrays)  # in case the process was killed before it wrote that
         self.logger.forget_epochs_after(len(progress.history))
+        if progress.history:
+            self.draw_missing(progress)
         return progress
+
+    def draw_missing(self, progress):
+        """Have the curves and, where it is missing, the newest grid written again.
+
+        Earlier grids that are missing are said to be: their generators are gone.
+        """
+        history, every = progress.history, self.settings.sample_every
+        grids = [self.logger.grid_path(row.epoch) for row in history if row.epoch % every == 0]
+        missing = [path for path in grids if not path.exists()]
+        newest = self.logger.grid_path(len(history))
+        if newest in missing and not progress.steps:  # the generator is that of the epoch's end
+            self.logger.save_grid(len(history), self.draw(GRID_SAMPLES))
+            missing.remove(newest)
+        if missing:
+            some = ", ".join(path.name for path in missing[:5]) + ", ..." * (len(missing) > 5)
+            say(
+                f"warning: {self.run.samples}: lacks {some}, which cannot be drawn again, because "
+                "the generators of those epochs are gone",
+                file=sys.stderr,
+            )
+        self.log(progress)
 
     def end_epoch(self, progress):
         """Score the epoch and add it to the history; have its grid, and all that is due, written.
