@@ -14,6 +14,13 @@ WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
 REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
 
+# By pip or, where uv made .venv without it, by uv; where neither is there, Python brings its pip.
+HAS_PIP = $(BIN)/python -c 'import pip' 2>/dev/null
+INSTALL = install() { \
+		if ! $(HAS_PIP) && command -v uv >/dev/null; then uv pip install --python $(BIN)/python "$$@"; \
+		else { $(HAS_PIP) || $(BIN)/python -m ensurepip; } && \
+			$(BIN)/python -m pip install --disable-pip-version-check "$$@"; fi; }; install
+
 .PHONY: train digits demo site test test-all lint clean
 
 train: .venv/ready
@@ -49,21 +56,21 @@ lint: .venv/ready-dev
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Digitgen needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 2; }
+		{ echo "Digitgen needs Python 3.11 or newer; try: make PYTHON=python3.12, or: uv venv -p 3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
 		echo "If TensorFlow is not found for this Python: make clean, then make PYTHON=python3.13" >&2
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
 .venv/ready: requirements.txt requirements-gpu.txt | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check -r $(REQUIREMENTS)
+	@$(INSTALL) -r $(REQUIREMENTS)
 	@touch $@
 
 .venv/ready-test: requirements-test.txt .venv/ready
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-test.txt
+	@$(INSTALL) -r requirements-test.txt
 	@touch $@
 
 .venv/ready-dev: requirements-dev.txt .venv/ready-test
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt
 	@touch $@
 
 demo/node_modules/ready: demo/package-lock.json

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # which python -P and -I leave out
+
 from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split

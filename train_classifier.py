@@ -4,6 +4,8 @@ import io
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # which python -P and -I leave out
+
 from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split

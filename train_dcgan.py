@@ -5,12 +5,15 @@ import os
 import sys
 from pathlib import Path
 
-from machine.command import run_command  # first: it explains what is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # which python -P and -I leave out
+
+# First, because it explains what is not installed.
+from machine.command import pip_command, run_command
 
 # isort: split
 import data
 from cli import UserError, say
-from config import TrainSettings
+from config import REPOSITORY, TrainSettings
 from machine import cluster, locks
 from machine.loading import importing_tensorflow
 from machine.report import NVIDIA_DRIVER, print_report
@@ -116,7 +119,7 @@ def introduction(settings, fixed, device, num_images, steps_done, writes):
     if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
         lines.append(
             "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
-            "pip install -r requirements-gpu.txt"
+            f"{pip_command('install', '-r', REPOSITORY / 'requirements-gpu.txt')}"
         )
     return "\n".join(lines)
 

@@ -9,8 +9,11 @@ time-to-quality.png.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import contestants
 import numpy as np

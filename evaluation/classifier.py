@@ -11,6 +11,7 @@ import data
 from cli import UserError
 from config import CLASSIFIER
 from machine import files
+from machine.command import script_command
 from models import build_classifier
 from readers import read_npz
 from storage.weights import assign_all, named_variables
@@ -42,7 +43,8 @@ class DigitClassifier:
 
     def __init__(self, path=CLASSIFIER):
         path = Path(path)
-        mend = "restore it and its .sha256, or train one: python train_classifier.py --overwrite"
+        mend = "restore it and its .sha256, or train one: "
+        mend += script_command("train_classifier.py", "--overwrite")
         if not path.is_file():
             raise UserError(f"{path}: the digit classifier is missing; {mend}")
         if not files.is_whole(path):

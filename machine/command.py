@@ -1,10 +1,14 @@
-"""Running a command: exit statuses, packages that are missing, and output streams.
+"""Running a command: exit statuses, packages that are missing, output streams, and advice to paste.
 
 Scripts import this first, because it explains what is not installed.
 """
 
 import errno
+import importlib.util
 import os
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,8 +42,33 @@ def missing_package(error):
     reason = " ".join(str(error).split())[:200]
     return (
         f"a package is missing or broken ({reason}); "
-        f"{sys.executable} -m pip install -r {REPOSITORY / 'requirements.txt'}"
+        f"{pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
     )
+
+
+def python_command(*words):
+    """A command of this Python, to be pasted into a shell."""
+    found = shutil.which("python")
+    is_found = found and os.path.abspath(found) == sys.executable
+    words = ["python" if is_found else sys.executable, *map(str, words)]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def script_command(name, *words):
+    """The command that runs a script of this repository from the working folder."""
+    path = REPOSITORY / name
+    is_here = os.path.exists(name) and os.path.samefile(name, path)
+    return python_command(name if is_here else path, *words)
+
+
+def pip_command(verb, *words):
+    """The command that has pip, or uv in an environment without it, "install" or "uninstall"."""
+    pip = python_command("-m", "pip", verb, *words)
+    if importlib.util.find_spec("pip"):
+        return pip
+    if shutil.which("uv"):
+        return shlex.join(["uv", "pip", verb, "--python", sys.executable, *map(str, words)])
+    return f"{python_command('-m', 'ensurepip')} && {pip}"
 
 
 def run_command(settings_class, function, argv=None):
@@ -57,8 +86,6 @@ def run_command(settings_class, function, argv=None):
         if is_ours(error.name):
             raise
         report_mistake(missing_package(error))
-    except MemoryError:
-        report_mistake("out of memory; ask for less at a time, or close what else uses it")
     except OSError as error:
         where = error.filename
         if where is None and error.errno in OUTPUT_GONE:
@@ -69,6 +96,10 @@ def run_command(settings_class, function, argv=None):
         report_mistake(f"{where}: {error.strerror}")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # TensorFlow's
+            raise
+        report_mistake("out of memory; ask for less at a time, or close what else uses it")
     return 2
 
 

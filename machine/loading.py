@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 
 from cli import UserError
+from config import REPOSITORY
+from machine.command import pip_command
 
 # Run in a child process, which survives a crash of this one: it holds back the lines
 # that it reads, passes everything on from the first fatal one (glog's F), and the rest at the end.
@@ -39,11 +42,27 @@ def importing_tensorflow(use_gpu=False):
     cannot be loaded.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    check_memory()
     with hidden_messages():
         load_keras()
         if not use_gpu:
             leave_gpus()
         yield
+
+
+def check_memory():
+    """Raise UserError where the shell allows too little memory, which ends in a crash otherwise."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, flag, least in ((resource.RLIMIT_AS, "-v", 2.0), (resource.RLIMIT_DATA, "-d", 0.6)):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY and limit < least * 1e9:
+            raise UserError(
+                f"out of memory: {least:g} GB are needed, and this shell allows "
+                f"{limit / 1e9:.1f} GB (ulimit {flag}); use one that allows more"
+            )
 
 
 def load_keras():
@@ -63,11 +82,7 @@ def load_keras():
             import keras
             import tensorflow  # noqa: F401
     except Exception as error:  # its libraries fail in many ways where their versions differ
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"TensorFlow or Keras cannot be loaded ({type(error).__name__}: {reason}); "
-            f"{sys.executable} -m pip install -r requirements.txt"
-        ) from error
+        raise UserError(explain(error)) from error
     finally:
         del os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"]
         os.environ |= own
@@ -80,6 +95,22 @@ def load_keras():
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_dtype_policy("float32")
+
+
+def explain(error):
+    """Why TensorFlow or Keras cannot be loaded, and what to do about it."""
+    reason = " ".join(str(error).split())[:200]
+    reason = f"TensorFlow or Keras cannot be loaded ({type(error).__name__}: {reason})"
+    plugins = {
+        package.name
+        for package in metadata.distributions()
+        for file in package.files or ()
+        if file.parts[0] == "tensorflow-plugins" and file.name in str(error)
+    }
+    if plugins:
+        remove = pip_command("uninstall", "-y", *sorted(plugins))
+        return f"{reason}: a plugin does not fit this TensorFlow; remove it: {remove}"
+    return f"{reason}; {pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
 
 
 @contextlib.contextmanager

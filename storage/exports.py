@@ -10,6 +10,7 @@ import numpy as np
 
 from cli import UserError, say
 from machine import files
+from machine.command import pip_command
 from machine.loading import hidden_messages
 from storage import metadata
 
@@ -166,10 +167,10 @@ def check_packages(name):
             importlib.import_module(package)
         except Exception as error:  # protobuf raises TypeError when versions do not fit
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            wanted = " ".join(packages).replace("_", "-")
+            wanted = [each.replace("_", "-") for each in packages]
             raise UserError(
                 f"{name} needs packages that are missing or do not fit ({reason}): "
-                f"pip install --upgrade {wanted}"
+                f"{pip_command('install', '--upgrade', *wanted)}"
             ) from error
 
 

@@ -13,6 +13,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from cli import UserError
+from machine.command import pip_command
 from readers import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
@@ -137,7 +138,8 @@ def save_animation(file, frames, kind, rate):
 def check_mp4():
     """Raise UserError unless imageio's plugin for MP4 files is installed."""
     if importlib.util.find_spec("av") is None:
-        raise UserError("an .mp4 needs PyAV: pip install 'imageio[pyav]'; a .gif needs nothing")
+        install = pip_command("install", "imageio[pyav]")
+        raise UserError(f"an .mp4 needs PyAV, a .gif does not: {install}")
 
 
 @plain_matplotlib()

@@ -8,6 +8,7 @@ import numpy as np
 
 from cli import UserError
 from config import PRETRAINED, REPOSITORY
+from machine.command import script_command
 from readers import read_npz
 from storage.runs import SNAPSHOTS, format_epochs, ships
 
@@ -49,7 +50,7 @@ def find_run(settings):
         return max(snapshots, key=lambda path: path.stat().st_mtime).parent
     if (shipped / "generator.npz").is_file():
         return shipped
-    raise UserError(f"{root}: has no run yet; train one first: python train_dcgan.py")
+    raise UserError(f"{root}: has no run yet; train one first: {script_command('train_dcgan.py')}")
 
 
 def load_snapshot(folder, which):

@@ -224,9 +224,7 @@ def test_missing_grids_are_drawn_again_or_said_to_be_missing(copied_run, data_pa
     assert helpers.train(copied_run, data_path, "--epochs", 2) == 0
     assert (samples / "epoch-0002.png").read_bytes() == newest
     assert (samples / "curves.png").exists() and not (samples / "epoch-0001.png").exists()
-    assert "lacks epoch-0001.png, which cannot be drawn again" in one_line(
-        capsys.readouterr().err
-    )
+    assert "lacks epoch-0001.png, which cannot be drawn again" in one_line(capsys.readouterr().err)
 
 
 # What ships is read, never written.

@@ -12,6 +12,7 @@ import data
 from cli import UserError, say
 from evaluation.classifier import DigitClassifier
 from evaluation.scores import TrainingScore
+from machine.command import script_command
 from machine.provenance import describe_invocation
 from sampling import acceptance, codes
 from sampling.sampler import Sampler
@@ -228,7 +229,10 @@ class MainProcess:
                 self.run.folder, "latest", self.sampler.generator, classifier
             )
         say(f"Pictures are in {self.run.samples}; to draw digits:")
-        say(f"  python generate_digits.py --run {self.settings.run} --num_samples 10")
+        words = ["--run", self.settings.run, "--num_samples", 10]
+        if self.settings.checkpoints_dir != "checkpoints":
+            words += ["--checkpoints_dir", self.settings.checkpoints_dir]
+        say(f"  {script_command('generate_digits.py', *words)}")
 
 
 def check_finite(arrays, where):
