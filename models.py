@@ -9,38 +9,35 @@ from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteC
 def build_generator(noise_dim=200, num_codes=32):
     """Network from noise (batch, noise_dim) to images (batch, 28, 28, 1) in [-1, 1].
 
-    Batch normalisation cancels the scale of the layer before it, so that small first weights mean
-    large steps relative to them. The last layer has a learning-rate multiplier instead. Sampling
-    finds the layer `code`, and the kernel of `dense`, by these names.
+    Batch normalisation cancels the scale of the layer before it, once its variance is well above
+    epsilon, so that small first weights mean large steps relative to them. The last layer has a
+    learning-rate multiplier instead. Drawing finds the layers `code` and `dense` by these names.
     """
     hidden = {"use_bias": False, "stddev": 0.001}
     last = {"stddev": 0.005, "lr_multiplier": 10, "bias_lr_multiplier": 1, "dtype": "float32"}
-    return keras.Sequential(
-        [
-            keras.Input((noise_dim,)),
-            DiscreteCode(num_codes, name="code"),  # (batch, noise_dim)
-            Dense(7 * 7 * 256, name="dense", **hidden),  # (batch, 12544)
-            Reshape((7, 7, 256)),  # (batch, 7, 7, 256)
-            BatchNormalization(name="dense_normalisation"),
-            ReLU(),
-            Conv2DTranspose(32, 4, 2, name="up_14", **hidden),  # (batch, 14, 14, 32)
-            BatchNormalization(name="up_14_normalisation"),
-            ReLU(),
-            Conv2DTranspose(32, 4, 2, name="up_28", **hidden),  # (batch, 28, 28, 32)
-            BatchNormalization(name="up_28_normalisation"),
-            ReLU(),
-            Conv2DTranspose(1, 5, 1, activation="tanh", name="pixels", **last),
-        ],  # (batch, 28, 28, 1)
-        name="generator",
-    )
+    noise = keras.Input((noise_dim,), name="noise")
+    x = DiscreteCode(num_codes, name="code")(noise)  # (batch, noise_dim)
+    x = Dense(7 * 7 * 256, name="dense", **hidden)(x)  # (batch, 12544)
+    x = Reshape((7, 7, 256))(x)  # (batch, 7, 7, 256)
+    x = BatchNormalization(name="dense_normalisation")(x)
+    x = ReLU()(x)
+    x = Conv2DTranspose(32, 4, 2, name="up_14", **hidden)(x)  # (batch, 14, 14, 32)
+    x = BatchNormalization(name="up_14_normalisation")(x)
+    x = ReLU()(x)
+    x = Conv2DTranspose(32, 4, 2, name="up_28", **hidden)(x)  # (batch, 28, 28, 32)
+    x = BatchNormalization(name="up_28_normalisation")(x)
+    x = ReLU()(x)
+    x = Conv2DTranspose(1, 5, 1, activation="tanh", name="pixels", **last)(x)
+    return keras.Model(noise, x, name="generator")  # (batch, 28, 28, 1)
 
 
 def build_discriminator(dropout=0.1):
     """Network from images (batch, 28, 28, 1) in [-1, 1] to the probability (batch, 1) of real ones.
 
-    Its other input is the key of the dropout mask, int64 (2,), or None outside training; its other
-    output are the logits, because losses on them stay exact where a sigmoid saturates. A unit of
-    the second convolution sees 21x21 pixels, so that it can judge more than strokes.
+    The second input is the key of the dropout mask, int64 (2,), or None outside training. The
+    second output is the logit, because losses computed from it stay exact where a sigmoid
+    saturates. A unit of the second convolution sees 21x21 pixels, so that it can judge more than
+    strokes.
     """
     images = keras.Input((28, 28, 1), name="images")
     key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")

@@ -104,7 +104,7 @@ def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, i
     def build_edited(*arguments):
         generator = build_generator(*arguments)
         if not EDITS[says]:
-            return keras.Sequential([generator.inputs[0], *generator.layers, keras.layers.ReLU()])
+            return keras.Model(generator.inputs, keras.layers.ReLU()(generator.outputs[0]))
         name, number, value = EDITS[says]
         setattr(generator.get_layer(name), number, value)
         return generator

@@ -44,8 +44,10 @@ class Trainer:
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
             keras.config.set_dtype_policy(POLICIES[settings.precision])
-            self.generator = networks.build_generator(settings.noise_dim, settings.num_codes)
-            with keras.name_scope("discriminator"):  # as the optimizer's names in states have it
+            # The optimizers' variables are named by these scopes too.
+            with keras.name_scope("generator"):
+                self.generator = networks.build_generator(settings.noise_dim, settings.num_codes)
+            with keras.name_scope("discriminator"):
                 self.discriminator = networks.build_discriminator(settings.dropout)
             keras.config.set_dtype_policy("float32")
             self.generator_ema = networks.build_generator(settings.noise_dim, settings.num_codes)
