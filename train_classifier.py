@@ -1,4 +1,4 @@
-"""Train the digit classifier that the scores rest on: `python train_classifier.py --overwrite`."""
+"""Train the digit classifier that all scores use: `python train_classifier.py --overwrite`."""
 
 import io
 import sys
@@ -31,9 +31,9 @@ def train(settings):
     """Train a classifier on labelled digits; write its weights, and their checksum beside them."""
     path = Path(settings.output)
     if path.suffix != ".npz" or not path.parent.is_dir():
-        raise UserError(f"--output {path}: must be an .npz file in a folder that is there")
+        raise UserError(f"--output {path}: must be an .npz file in an existing folder")
     if path.exists() and not settings.overwrite:
-        raise UserError(f"--output {path}: is there already; add --overwrite or give another path")
+        raise UserError(f"--output {path}: already exists; add --overwrite or give another path")
     files.check_writable(path.parent)
     (x_train, y_train), (x_test, y_test) = load_labelled(settings.data)
     with importing_tensorflow(use_gpu=True):

@@ -6,23 +6,23 @@ import layers
 from cli import UserError
 
 
-def fold(network, takes, gives, batch_size=None):
-    """The network as a keras.Model of stock layers and operations only, as it is outside training.
+def fold(network, input_name, output_names, batch_size=None):
+    """The network, as it is outside training, as a keras.Model of stock layers and operations only.
 
-    It takes float32 (batch_size, ...) called `takes` and gives what the tuple `gives` names: one
-    tensor, or a dictionary of several. Raises UserError for a layer without a stock counterpart.
+    Its input is float32 (batch_size, ...). Its output is one tensor, or a dictionary if there are
+    several `output_names`. Raises UserError for a layer without a stock counterpart.
     """
     folded = keras.models.clone_model(
         keras.Model(network.inputs[0], network.outputs, name=network.name),
-        keras.Input(network.input_shape[1:], batch_size, name=takes),
+        keras.Input(network.input_shape[1:], batch_size, name=input_name),
         clone_function=lambda layer: layer,
         call_function=apply_folded,
     )
     outputs = {
         name: keras.layers.Identity(name=name)(output)
-        for name, output in zip(gives, folded.outputs)
+        for name, output in zip(output_names, folded.outputs)
     }
-    if len(gives) == 1:
+    if len(outputs) == 1:
         [outputs] = outputs.values()
     return keras.Model(folded.inputs[0], outputs, name=network.name)
 
@@ -54,7 +54,7 @@ def copy(layer, x):
 
 
 def fold_dense(layer, x):
-    """layers.Dense: its multipliers go into the kernel and the bias."""
+    """layers.Dense: the multipliers are folded into the kernel and the bias."""
     options = {"use_bias": layer.use_bias, "activation": layer.activation, "name": layer.name}
     return with_weights(keras.layers.Dense(layer.units, **options), x, folded_weights(layer))
 
@@ -70,7 +70,7 @@ def fold_convolution(layer, x):
 
 
 def fold_normalisation(layer, x):
-    """layers.BatchNormalization: only what it does in training differs from Keras' own."""
+    """layers.BatchNormalization, which differs from Keras' own only in training."""
     options = {"momentum": layer.momentum, "epsilon": layer.epsilon, "name": layer.name}
     return with_weights(keras.layers.BatchNormalization(**options), x, layer.get_weights())
 
@@ -85,7 +85,7 @@ def fold_code(layer, x):
 
 
 def folded_weights(layer):
-    """Kernel and, if there is one, bias of a layers.LearningRateMultiplier, as they are used."""
+    """The kernel and the bias, if any, of a layers.LearningRateMultiplier, as they are used."""
     multipliers = (layer.lr_multiplier, layer.bias_lr_multiplier)
     return [array * multiplier for array, multiplier in zip(layer.get_weights(), multipliers)]
 

@@ -1,10 +1,10 @@
-"""Digits to disk, in every format, through one writer: pictures, films, arrays, IDX files.
+"""Digits written in every format: pictures, animations, arrays, IDX files.
 
 FILE.png                       one picture of all digits
-FOLDER/                        a PNG for each digit
-FILE.npz                       arrays: `images` and, where they are known, labels, confidence, ...
-FILE-images-idx3-ubyte.gz      as MNIST itself comes; labels in FILE-labels-idx1-ubyte.gz
-FILE.gif, FILE.mp4             digit after digit
+FOLDER/                        one PNG per digit
+FILE.npz                       arrays: `images` and, if known, labels, confidence, ...
+FILE-images-idx3-ubyte.gz      the format of MNIST; labels in FILE-labels-idx1-ubyte.gz
+FILE.gif, FILE.mp4             an animation, one digit after another
 """
 
 import gzip
@@ -36,14 +36,14 @@ class Samples(NamedTuple):
     num: int
     columns: int | None = None  # of the grid
     # Arrays (num, ...) by name: labels, confidence, index, noise; or functions that return one.
-    # They are used once all blocks have been.
+    # They are read after the last block.
     arrays: dict = {}  # noqa: RUF012
 
 
 def kind_of(output):
-    """What the path of an output asks for: png, folder, npz, idx, gif or mp4.
+    """The kind of output at a path: png, folder, npz, idx, gif or mp4.
 
-    Raises UserError when it asks for nothing we know.
+    Raises UserError for any other ending.
     """
     if output.endswith(("/", os.sep)):
         return "folder"
@@ -51,12 +51,12 @@ def kind_of(output):
         if output.endswith(ending):
             return kind
     raise UserError(
-        f"--output {output}: must end in {', '.join(ENDINGS)} or, for a picture a digit, /"
+        f"--output {output}: must end in {', '.join(ENDINGS)}, or in / for one PNG per digit"
     )
 
 
 def check_output(output, num, scale=0):
-    """Raise UserError unless `num` digits can be written there, a new folder if it is to be one."""
+    """Raise UserError unless `num` digits can be written there; a folder must be new or empty."""
     path, kind = Path(output), kind_of(output)
     if kind == "folder":
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -79,9 +79,9 @@ def check_output(output, num, scale=0):
 
 
 def write(output, samples, scale=0, invert=False):
-    """Write Samples where `output` says, whole or not at all; returns the paths written.
+    """Write Samples to `output`, completely or not at all; returns the paths written.
 
-    A pixel becomes `scale` pixels square in pictures, 0 for what fits; `invert` makes black white.
+    Pictures are enlarged by the factor `scale`, or 0 for what fits; `invert` makes black white.
     """
     path, kind = Path(output), kind_of(output)
     if invert:
@@ -116,7 +116,7 @@ def write_idx_labels(path, samples):
     if "labels" not in samples.arrays:
         if labels.exists():
             labels.unlink()
-            say(f"Removed {labels}: it had the labels of the former images")
+            say(f"Removed {labels}: it held the labels of the earlier images")
         return []
     with files.replacing(labels) as file:
         write_idx(file, [samples.arrays["labels"]], samples.num)
@@ -124,7 +124,7 @@ def write_idx_labels(path, samples):
 
 
 def write_folder(folder, samples, scale):
-    """Write each digit as a PNG named by its number and, if it has one, its label."""
+    """Write each digit as a PNG named after its number and, if known, its label."""
     number, labels = 0, samples.arrays.get("labels")
     for block in samples.blocks:
         for digit in block:

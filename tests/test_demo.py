@@ -13,15 +13,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import imageio.v3 as imageio
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
-import models
-from config import CLASSIFIER, REPOSITORY
-from storage import exports
-from storage.weights import assign_all, named_variables
+from config import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -36,40 +31,15 @@ return getComputedStyle(shown).outlineStyle;
 """
 
 
-def build_copyist():
-    """A generator that needs no training: a mixture, sharp as a rule, of ten real digits.
-
-    Each of ten more numbers shades one pixel of the top row, so that no two digits are equal.
-    """
-    with np.load(REPOSITORY / "assets" / "mnist.npz") as arrays:
-        pixels, labels = arrays["x_train"], arrays["y_train"]
-        digits = np.stack([pixels[labels == digit][0] for digit in range(10)]).reshape(10, -1)
-    noise = keras.Input((20,))
-    mixture = layers.Dense(10, activation="softmax", use_bias=False)(noise)
-    drawn = layers.Dense(28 * 28, use_bias=False)(mixture)
-    shades = layers.Dense(28 * 28)(noise)
-    network = keras.Model(noise, layers.Reshape((28, 28, 1))(drawn + shades))
-    shading = 0.02 * np.eye(20, 28 * 28, -10)
-    shaded = 0.1 * (np.arange(28 * 28) < 10)
-    network.set_weights([5 * np.eye(20, 10), digits / 127.5 - 1, shading, shaded])
-    return network
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder that `make site` builds, with a generator that needs no training."""
+    """The folder that `make site` builds with the included generator."""
     if missing := [program for program in NEEDED if not shutil.which(program)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("host") / "some" / "where"
     build = ["make", "--old-file", ".venv/ready-dev", "site", f"SITE={folder}"]
     build += [f"BIN={Path(sys.executable).parent}", "ARGS=--run pretrained"]
     subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True, timeout=300)
-    copyist = exports.Exported(build_copyist(), "noise", ("digits",))
-    exports.export(copyist, "onnx", folder / "generator.onnx")
-    classifier = models.build_classifier()
-    assign_all(named_variables(classifier), dict(np.load(CLASSIFIER)), CLASSIFIER)
-    classifier = exports.Exported(classifier, "digits", ("probabilities",))  # accepts all
-    exports.export(classifier, "onnx", folder / "generator-classifier.onnx")
     return folder
 
 
