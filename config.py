@@ -90,9 +90,7 @@ class TrainSettings(Settings):
         matching("auto|[1-9][0-9]{0,5}m?", "auto, or epochs, such as 1, or minutes, such as 10m"),
     )
     precision: str = fixed(
-        "float32",
-        "Arithmetic of the networks.",
-        choices=("float32", "bfloat16"),
+        "float32", "Arithmetic of the networks.", choices=("float32", "bfloat16")
     )
     tf32: str = option(
         "auto",
@@ -147,13 +145,15 @@ class GenerateSettings(Settings):
     """Draw digits with a trained generator: any digits, or those you ask for."""
 
     num_samples: int = option(10, "How many digits to draw.", between(1, 10**8))
-    seed: int = option(0, "Sample i of a seed is always the same image.", between(0, LARGEST_SEED))
+    seed: int = option(
+        0, "Seed; sample i of a seed is always the same image.", between(0, LARGEST_SEED)
+    )
     run: str = option("", "Run to draw with. Default: your latest.", run_name)
     snapshot: str = SNAPSHOT()
     digit: str = option("", "Draw only this digit.", choices=tuple("0123456789"))
     code: str = option(
         "",
-        "Draw only from the discrete code of this number, counted from 0.",
+        "Draw only with this discrete code, a number from 0.",
         matching("[0-9]{1,4}", "a whole number from 0"),
     )
     text: tuple = option(
@@ -163,11 +163,11 @@ class GenerateSettings(Settings):
     )
     balanced: bool = option(False, "Draw 0, 1, ... 9 in turn.")
     min_confidence: float = option(
-        0.9, "Lowest probability that the classifier must give a requested digit.", between(0, 1)
+        0.9, "Minimum classifier probability for a requested digit.", between(0, 1)
     )
     raw: bool = option(False, "Keep every sample, without rejection by the digit classifier.")
     latents: str = option(
-        "", "An .npz written with --save_noise, whose images are drawn again.", local_path
+        "", "Redraw the images of an .npz that was written with --save_noise.", local_path
     )
     save_noise: bool = option(
         False, "Write each digit's noise to the .npz too, for --latents.", formerly="save_latents"
@@ -181,12 +181,8 @@ class GenerateSettings(Settings):
     interpolation_grid: bool = option(
         False, "Draw a grid that interpolates between four digits in its corners."
     )
-    project: str = option(
-        "", "A PNG of 28x28, for which the nearest image of the generator is found.", local_path
-    )
-    scale: int = option(
-        0, "Factor by which pictures are enlarged. Default: what fits.", between(0, 100)
-    )
+    project: str = option("", "A 28x28 PNG; draws the generator's nearest image to it.", local_path)
+    scale: int = option(0, "Factor to enlarge pictures by. Default: what fits.", between(0, 100))
     invert: bool = option(False, "Draw black on white; --project then expects the same.")
     output: str = option(
         "",
@@ -198,19 +194,15 @@ class GenerateSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        selections = ("digit", "text", "balanced", "code")
         modes = ("interpolate", "interpolation_grid", "project", "text", "latents")
-        for group in (modes, ("digit", "text", "balanced", "code")):
-            given = [f"--{name}" for name in group if getattr(self, name)]
+        groups = [selections, modes, ("latents", "save_noise")]
+        for mode in ("project", "latents"):
+            groups += [(mode, name) for name in (*selections, "noise_scale")]
+        for group in groups:
+            given = [name for name in group if getattr(self, name) != getattr(type(self), name)]
             if len(given) > 1:
-                raise UserError(f"{' and '.join(given)} cannot be combined; give one of them")
-        is_selective = self.digit or self.balanced or self.code or self.noise_scale < 1
-        if self.project and is_selective:
-            raise UserError("--project allows no --digit, --balanced, --code or --noise_scale")
-        if self.latents and (is_selective or self.save_noise):
-            raise UserError(
-                "--latents draws the noise in the file; it allows no --digit, --balanced, --code, "
-                "--noise_scale or --save_noise"
-            )
+                raise UserError(f"--{' and --'.join(given)} cannot be combined; give one of them")
         if self.save_noise and not self.output.endswith(".npz"):
             raise UserError("--save_noise needs an --output that ends in .npz")
         if self.interpolate == 1:
