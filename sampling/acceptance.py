@@ -80,8 +80,8 @@ def network_with_probability(network, acceptance):
     log_cr = keras.layers.Dense(10, name="log_cr")
     each = log_cr(statistics(features, probabilities, strokes, keras.ops))
     log_cr.set_weights([acceptance.weights.T, acceptance.bias])
-    digit = keras.ops.one_hot(keras.ops.argmax(probabilities, axis=1), 10)
-    own = keras.ops.sum(each * digit, axis=1, keepdims=True)
+    top = keras.ops.max(probabilities, axis=1, keepdims=True)
+    own = keras.ops.sum(keras.ops.where(probabilities < top, 0.0, each), axis=1, keepdims=True)
     accepted = keras.ops.exp(keras.ops.minimum(own, 0.0))
     return keras.Model(network.inputs, [probabilities, accepted], name="classifier")
 
