@@ -44,7 +44,7 @@ def take_first_steps(images):
     order = data.epoch_order(len(images), 64, seed=0, epoch=0)
     metrics, norms = [], []
     for _ in range(20):
-        metrics += [*gan.take_steps(order, np.array(1, np.int32)).numpy()]
+        metrics += [*gan.take_steps(order, 1)]
         moments = [each for player in PLAYERS for each in first_moments(gan, player)]
         norms.append([np.linalg.norm(each.astype(np.float64)) for each in moments])
     z = normal_noise(SAMPLING, 0, 0, [BLOCK, 200])

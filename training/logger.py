@@ -72,8 +72,10 @@ class Logger:
         grids = [path for path in grids if path.exists()]
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
+            pictures = [images.load_png(path) for path in chosen]
+            size = pictures[-1].shape  # those that an edited GRID_SAMPLES left have another
             with files.replacing(self.run.samples / "training.gif", can_wait=True) as file:
-                images.save_gif(file, [images.load_png(path) for path in chosen])
+                images.save_gif(file, [each for each in pictures if each.shape == size])
 
 
 def find_troubles(history):
