@@ -14,11 +14,12 @@ import pytest
 import evaluate_digits
 import export_generator
 import helpers
+import machines
 from cli import UserError
 from config import EvaluateSettings, ExportSettings, TrainSettings
 from helpers import one_line
 from machine import files
-from machines import MNIST, REPOSITORY, begun_run, failing, open_run, train
+from machines import MNIST, REPOSITORY, failing, open_run, train
 from storage.runs import Run
 
 
@@ -89,7 +90,7 @@ def test_a_training_run_where_nothing_is_locked_or_flushed(tmp_path, data_path, 
 
 
 def test_a_run_is_set_aside_where_open_folders_keep_their_names(tmp_path, monkeypatch):
-    checkpoints, samples = begun_run(tmp_path)
+    checkpoints, samples = machines.begun_run(tmp_path)
     rename = os.rename
 
     def rename_closed(old, new):
@@ -108,7 +109,7 @@ def test_a_run_is_set_aside_where_open_folders_keep_their_names(tmp_path, monkey
 
 
 def test_both_folders_are_set_aside_or_neither(tmp_path, monkeypatch):
-    checkpoints, samples = begun_run(tmp_path)
+    checkpoints, samples = machines.begun_run(tmp_path)
     rename = os.rename
 
     def rename_samples(old, new):
@@ -216,12 +217,12 @@ def test_a_state_without_its_checksum_is_gone_on_with_by_the_command_that_is_pri
         assert run.load_state()["weights"][0] == 2
 
 
-def test_missing_grids_are_drawn_again_or_said_to_be_missing(copied_run, data_path, capsys):
-    samples = copied_run / "samples" / "small"
+def test_missing_grids_are_drawn_again_or_said_to_be_missing(begun_run, data_path, capsys):
+    samples = begun_run / "samples" / "small"
     newest = (samples / "epoch-0002.png").read_bytes()
     for name in ("epoch-0001.png", "epoch-0002.png", "curves.png"):
         (samples / name).unlink()
-    assert helpers.train(copied_run, data_path, "--epochs", 2) == 0
+    assert helpers.train(begun_run, data_path, "--epochs", 2) == 0
     assert (samples / "epoch-0002.png").read_bytes() == newest
     assert (samples / "curves.png").exists() and not (samples / "epoch-0001.png").exists()
     assert "lacks epoch-0001.png, which cannot be drawn again" in one_line(capsys.readouterr().err)
