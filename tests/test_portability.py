@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import sys
 import pytest
 
 from cli import UserError
+from config import GenerateSettings
 from helpers import one_line, roots, run_script
 from machine import command, files, loading
 from machine.signals import Interruption
@@ -143,22 +145,57 @@ def test_messages_are_hidden_where_no_process_can_be_started(monkeypatch, capfd)
 
 
 BROKEN = {
-    "missing": "raise ModuleNotFoundError('No module named x', name='{}')",
-    "another version": "raise TypeError('Descriptors cannot be created directly.\\nSee ...')",
-    "a library": "raise ImportError('libx.so: cannot open shared object file', name='{}')",
+    "numpy": "raise ModuleNotFoundError('No module named x', name='numpy')",
+    "imageio": "raise ImportError('libx.so: cannot open shared object file', name='imageio')",
+    "tensorflow": "raise ModuleNotFoundError('No module named x', name='tensorflow')",
+    "keras": "raise TypeError('Descriptors cannot be created directly.\\nSee ...')",
 }
 
 
-@pytest.mark.parametrize("package", ["numpy", "tqdm", "imageio", "tensorflow", "keras"])
-@pytest.mark.parametrize("kind", BROKEN)
-def test_a_missing_or_broken_package_is_one_line(package, kind, tmp_path):
-    if kind == "another version" and package not in ("tensorflow", "keras"):
-        pytest.skip("only protobuf, which TensorFlow needs, fails like this")
-    (tmp_path / f"{package}.py").write_text(BROKEN[kind].format(package))
+@pytest.mark.parametrize("package", BROKEN)
+def test_a_missing_or_broken_package_is_one_line(package, tmp_path):
+    (tmp_path / f"{package}.py").write_text(BROKEN[package])
     finished = run_script(
         "generate_digits.py", "--output", tmp_path / "a.png", stub="#", stub_folder=tmp_path
     )
-    assert finished.returncode == 2 and "pip install" in one_line(finished.stderr)
+    assert finished.returncode == 2 and "-m pip install -r" in one_line(finished.stderr)
+
+
+def test_a_plugin_that_does_not_fit_is_named_with_its_removal(tmp_path):
+    plugin = "tensorflow-plugins/libmetal_plugin.dylib"
+    error = f"raise RuntimeError('dlopen(/x/{plugin}, 0x0006): Symbol not found: _x')"
+    (tmp_path / "tensorflow.py").write_text(error)
+    folder = tmp_path / "tensorflow_metal-1.1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow-metal\nVersion: 1")
+    (folder / "RECORD").write_text(f"{plugin},,\n")
+    finished = run_script("generate_digits.py", stub="#", stub_folder=tmp_path, cwd=tmp_path)
+    line = one_line(finished.stderr)
+    assert finished.returncode == 2 and line.endswith("-m pip uninstall -y tensorflow-metal")
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "least"),
+    [("RLIMIT_AS", 15 * 10**8, "2 GB"), ("RLIMIT_DATA", 5 * 10**8, "0.6 GB")],
+)
+def test_a_shell_that_allows_too_little_memory_is_told_what_is_needed(kind, limit, least, tmp_path):
+    def limit_memory():
+        resource.setrlimit(getattr(resource, kind), (limit, limit))
+
+    finished = run_script("generate_digits.py", cwd=tmp_path, preexec_fn=limit_memory)
+    assert finished.returncode == 2
+    assert f"out of memory: {least} are needed" in one_line(finished.stderr)
+
+
+def test_memory_that_runs_out_in_tensorflow_is_one_line(capsys):
+    class ResourceExhaustedError(Exception):
+        pass
+
+    def draw(_):
+        raise ResourceExhaustedError("OOM when allocating tensor with shape[200,12544]")
+
+    assert command.run_command(GenerateSettings, draw, []) == 2
+    assert "out of memory" in one_line(capsys.readouterr().err)
 
 
 # Streams.
