@@ -35,11 +35,11 @@ def run(tmp_path):
         yield run
 
 
-def test_an_epoch_leaves_its_grid_curves_history_and_logs(run):
+def test_epochs_leave_grids_curves_history_and_logs(run):
     logged = Logger(run)
     history = history_of(generator_loss=[0.7, 0.8])
-    logged.log_epoch(history[:1], DIGITS)
-    logged.log_epoch(history)  # an epoch without a grid
+    logged.save_grid(1, DIGITS)
+    logged.log(history)
     grid = images.load_png(run.samples / "epoch-0001.png")
     np.testing.assert_array_equal(grid[-302:], images.make_grid(DIGITS))
     assert not (run.samples / "epoch-0002.png").exists()
@@ -65,7 +65,8 @@ def test_the_animation_ends_with_the_last_grid(run, monkeypatch):
 
 def test_without_tensorboard_the_rest_is_logged(run, monkeypatch):
     monkeypatch.setattr(logger.importlib.util, "find_spec", lambda name: None)
-    Logger(run).log_epoch(history_of(fid=[math.nan]), DIGITS)
+    Logger(run).save_grid(1, DIGITS)
+    Logger(run).log(history_of(fid=[math.nan]))
     assert not (run.samples / "logs").exists()
     assert (run.samples / "curves.png").exists()
 
@@ -73,7 +74,7 @@ def test_without_tensorboard_the_rest_is_logged(run, monkeypatch):
 def test_logs_that_cannot_be_written_are_one_error(run):
     (run.samples / "logs").write_text("a file in the way")
     with pytest.raises(UserError, match="logs for TensorBoard cannot be written"):
-        Logger(run).log_epoch(history_of(fid=[5.0]))
+        Logger(run).log(history_of(fid=[5.0]))
 
 
 @pytest.mark.parametrize(

@@ -7,33 +7,40 @@ import pytest
 from training.writer import BackgroundWriter
 
 
-def failing():
-    raise OSError(28, "No space left on device")
+@pytest.fixture
+def writer():
+    writer = BackgroundWriter()
+    yield writer
+    writer.close()
 
 
-def test_jobs_run_in_order_in_another_thread():
+def test_functions_are_called_in_order_in_another_thread(writer):
     done = []
-    with BackgroundWriter() as writer:
-        writer.submit(lambda: done.append(1), lambda: done.append(threading.current_thread()))
-        writer.submit(lambda: done.append(3))
-    assert done[0] == 1 and done[2] == 3  # leaving waits
-    assert done[1] is not threading.main_thread()
+    writer.submit("first", lambda: done.append(threading.current_thread()))
+    writer.submit("second", lambda: done.append(2))
+    writer.close()  # which waits
+    assert done[0] is not threading.main_thread() and done[1] == 2
 
 
-def test_a_failed_job_does_not_keep_the_next_one_from_running():
+def test_the_newest_of_a_name_is_called_at_its_own_place(writer):
+    done, busy = [], threading.Event()
+    writer.submit("long", busy.wait)
+    writer.submit("state", lambda: done.append("old state"))
+    writer.submit("best", lambda: done.append("best"))
+    writer.submit("state", lambda: done.append("new state"))
+    busy.set()
+    writer.wait()
+    assert done == ["best", "new state"]
+
+
+def test_an_error_stops_no_other_function_and_is_raised_once(writer):
+    def fail():
+        raise OSError(28, "No space left on device")
+
     done = []
-    with BackgroundWriter() as writer:
-        writer.submit(failing, lambda: done.append(1))
-        with pytest.raises(OSError, match="No space"):
-            writer.wait()
-    assert done == [1]
-
-
-def test_an_error_is_raised_once_by_the_next_call():
-    done = []
-    with BackgroundWriter() as writer:
-        writer.submit(failing)
-        with pytest.raises(OSError, match="No space"):
-            writer.submit(lambda: done.append(1))
+    with pytest.raises(OSError, match="No space"):
+        writer.submit("bad", fail)
         writer.wait()
+    writer.submit("good", lambda: done.append(1))
+    writer.wait()
     assert done == [1]

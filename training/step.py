@@ -203,8 +203,8 @@ class Trainer:
         Keras numbers the layers without a name of the whole process, so that another process would
         not find the generator's weights in its snapshot.
         """
-        check_losses()
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
+            check_losses()
             images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
             key = random_key(DROPOUT, 0, 0)
             weights = self.discriminator.weights
