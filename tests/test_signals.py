@@ -32,15 +32,15 @@ def test_a_hangup_under_nohup_stays_ignored():
 
 
 def test_a_signal_saves_and_the_same_command_trains_the_run_of_one_go(
-    small_run, tmp_path, data_path, capsys, monkeypatch
+    tiny_run, tmp_path, data_path, capsys, monkeypatch
 ):
     """Stopped in the middle of its second epoch, here in this process."""
     take_steps = Trainer.take_steps
 
-    def take_one_step(gan, order, count):
-        if gan.steps_done == 6:
+    def take_one_step(trainer, order, count):
+        if trainer.steps_done == 6:
             signal.raise_signal(signal.SIGTERM)
-        return take_steps.__get__(gan, Trainer)(order, np.array(1, np.int32))
+        return take_steps(trainer, order, 1)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "take_steps", take_one_step)
@@ -50,7 +50,7 @@ def test_a_signal_saves_and_the_same_command_trains_the_run_of_one_go(
     assert printed.err == "" and steps_saved(tmp_path) == [5, 7]  # not a step was lost
     assert train(tmp_path, data_path, "--epochs", 2) == 0
     assert "resumed after epoch 1.4" in capsys.readouterr().out
-    found, expected = map(read_history, (tmp_path, small_run))
+    found, expected = map(read_history, (tmp_path, tiny_run))
     assert len(found) == len(expected) == 2
     for name in ("epoch", "step", "generator_loss", "discriminator_loss", "d_real", "d_fake"):
         columns = [[float(row[name]) for row in rows] for rows in (found, expected)]

@@ -8,35 +8,34 @@ import pytest
 import tensorflow as tf
 
 import data
-import training.step
 from cli import UserError
 from config import TrainSettings
 from first_steps import PLAYERS, RECORDED, first_moments, take_first_steps
+from helpers import TinyNetworks
 from layers import BatchNormalization
 from readers import read_npz
 from sampling.randomness import TRAINING, normal_noise
-from storage.weights import named_variables
 from training.losses import generator_loss
 from training.progress import METRICS
 from training.step import R1_INTERVAL, Trainer
 
-SETTINGS = TrainSettings(batch_size=8)  # those of the small run, which shares its Trainer
+SETTINGS = TrainSettings(batch_size=8)
 ORDER = data.epoch_order(40, 8, seed=0, epoch=0)
 
 
 @pytest.fixture(scope="module")
 def traced(digits):
     """A Trainer, and its first state."""
-    gan = training.step.Trainer(SETTINGS, digits[:40], None, False)  # see conftest.py
-    return gan, gan.state()
+    trainer = Trainer(SETTINGS, digits[:40])
+    return trainer, trainer.state()
 
 
 @pytest.fixture
-def gan(traced):
+def trainer(traced):
     """A Trainer that has taken no step."""
-    gan, first_state = traced
-    gan.load_state(first_state)
-    return gan
+    trainer, first_state = traced
+    trainer.load_state(first_state)
+    return trainer
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,9 @@ def twin(digits):
     return Trainer(SETTINGS, digits[:40])
 
 
-def take_steps(gan, count, order=ORDER):
+def take_steps(trainer, count, order=ORDER):
     """Take steps; return their metrics, float32 (count, 4)."""
-    return gan.take_steps(order, count)
+    return trainer.take_steps(order, count)
 
 
 def values(network):
@@ -69,29 +68,29 @@ def test_the_first_steps_are_those_that_were_recorded(mnist):
     np.testing.assert_allclose(found["samples"], expected["samples"], atol=0.01)
 
 
-def test_a_step_returns_its_metrics(gan):
-    metrics = take_steps(gan, 3)
+def test_a_step_returns_its_metrics(trainer):
+    metrics = take_steps(trainer, 3)
     assert metrics.shape == (3, len(METRICS)) and metrics.dtype == np.float32
-    assert gan.steps_done == 3
+    assert trainer.steps_done == 3
     assert (metrics[:, :2] > 0).all() and (metrics[:, 2:] > 0).all() and (metrics[:, 2:] < 1).all()
     assert len(np.unique(metrics[:, 0])) == 3
 
 
-def test_one_step_moves_every_weight_of_both_players(gan):
-    before = [values(getattr(gan, player)) for player in PLAYERS]
-    take_steps(gan, 1)
-    after = [values(getattr(gan, player)) for player in PLAYERS]
+def test_one_step_moves_every_weight_of_both_players(trainer):
+    before = [values(getattr(trainer, player)) for player in PLAYERS]
+    take_steps(trainer, 1)
+    after = [values(getattr(trainer, player)) for player in PLAYERS]
     for old, new in zip(before[0] + before[1], after[0] + after[1]):
         assert (old != new).any()
 
 
 @pytest.mark.parametrize(("player", "other"), [PLAYERS, PLAYERS[::-1]])
-def test_a_step_of_one_player_leaves_the_other(gan, player, other):
-    getattr(gan, f"{other}_optimizer").learning_rate = 0.0
-    before = values(getattr(gan, player)), values(getattr(gan, other))
-    take_steps(gan, 1)
-    assert (values(getattr(gan, player))[0] != before[0][0]).any()
-    for old, new in zip(before[1], values(getattr(gan, other))):
+def test_a_step_of_one_player_leaves_the_other(trainer, player, other):
+    getattr(trainer, f"{other}_optimizer").learning_rate = 0.0
+    before = values(getattr(trainer, player)), values(getattr(trainer, other))
+    take_steps(trainer, 1)
+    assert (values(getattr(trainer, player))[0] != before[0][0]).any()
+    for old, new in zip(before[1], values(getattr(trainer, other))):
         np.testing.assert_array_equal(old, new)
 
 
@@ -119,28 +118,31 @@ def test_the_generators_gradient_is_that_of_its_own_loss(plain, traced):
         np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_the_penalty_comes_every_so_many_steps(digits):
     """Steps 1 to 15 are the same with and without it; steps 0 and 16 are not."""
-    gans = {
-        weight: Trainer(dataclasses.replace(SETTINGS, gradient_penalty=weight), digits[:40])
+    without, with_penalty = (
+        Trainer(
+            dataclasses.replace(SETTINGS, gradient_penalty=weight),
+            digits[:40],
+            networks=TinyNetworks,
+        )
         for weight in (0.0, 100.0)
-    }
+    )
     same = []
     for _ in range(R1_INTERVAL + 1):
-        gans[0.0].load_state(gans[100.0].state())
-        for gan in gans.values():
-            take_steps(gan, 1)
-        pairs = zip(*(values(gan.discriminator) for gan in gans.values()))
+        without.load_state(with_penalty.state())
+        for trainer in (without, with_penalty):
+            take_steps(trainer, 1)
+        pairs = zip(values(without.discriminator), values(with_penalty.discriminator))
         same.append(all(np.allclose(a, b, atol=1e-6) for a, b in pairs))
     assert same == [False] + [True] * 15 + [False]
 
 
-def test_the_penalty_is_smaller_in_the_first_epochs(gan):
+def test_the_penalty_is_smaller_in_the_first_epochs(trainer):
     real = tf.random.stateless_uniform([8, 28, 28, 1], [0, 0], -1, 1)
-    none = [tf.zeros_like(weight) for weight in gan.discriminator.trainable_variables]
+    none = [tf.zeros_like(weight) for weight in trainer.discriminator.trainable_variables]
     before, after = (
-        gan.add_penalty_gradients(none, real, tf.constant(step, tf.int64))
+        trainer.add_penalty_gradients(none, real, tf.constant(step, tf.int64))
         for step in (135_000 - 1, 135_000)  # 18 times 60,000 images, 8 a step
     )
     assert max(np.abs(each).max() for each in after) > 1e-3
@@ -176,49 +178,60 @@ def test_what_one_step_cannot_train_is_refused_at_the_start(
         Trainer(SETTINGS, digits[:40])
 
 
-def test_the_average_is_its_formula(gan):
-    for ema, new in zip(gan.generator_ema.variables, gan.generator.variables):
+def test_the_average_is_its_formula(trainer):
+    for ema, new in zip(trainer.generator_ema.variables, trainer.generator.variables):
         np.testing.assert_array_equal(ema, new)
-    before = gan.generator_ema.get_weights()
-    take_steps(gan, 1)
+    before = trainer.generator_ema.get_weights()
+    take_steps(trainer, 1)
     decay = min(SETTINGS.ema_decay, 2 / 11)
-    for old, ema, new in zip(before, gan.generator_ema.get_weights(), gan.generator.get_weights()):
+    for old, ema, new in zip(
+        before, trainer.generator_ema.get_weights(), trainer.generator.get_weights()
+    ):
         np.testing.assert_allclose(ema, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7)
 
 
-def test_the_first_state_is_a_function_of_the_seed(gan, twin):
-    for name, array in gan.state().items():
+def test_the_first_state_is_a_function_of_the_seed(trainer, twin):
+    for name, array in trainer.state().items():
         np.testing.assert_array_equal(array, twin.state()[name])
 
 
-def test_two_steps_at_once_are_two_steps(gan):
-    first_state = gan.state()
-    together, state = take_steps(gan, 2), gan.state()
-    gan.load_state(first_state)
-    apart = np.concatenate([take_steps(gan, 1), take_steps(gan, 1)])
+def test_two_steps_at_once_are_two_steps(trainer):
+    first_state = trainer.state()
+    together, state = take_steps(trainer, 2), trainer.state()
+    trainer.load_state(first_state)
+    apart = np.concatenate([take_steps(trainer, 1), take_steps(trainer, 1)])
     np.testing.assert_allclose(together, apart, rtol=1e-3)
-    assert gan.interpreted_steps.experimental_get_tracing_count() == 1
-    for name, array in gan.state().items():
+    assert trainer.interpreted_steps.experimental_get_tracing_count() == 1
+    for name, array in trainer.state().items():
         np.testing.assert_allclose(array, state[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_xla_computes_the_same_step(gan, digits):
-    compiled = Trainer(SETTINGS, digits[:40], compiled=True)
-    np.testing.assert_allclose(take_steps(gan, 2), take_steps(compiled, 2), rtol=1e-3)
-    found = named_variables(compiled.generator_ema)
-    for name, variable in named_variables(gan.generator_ema).items():
-        is_close = np.isclose(variable, found[name], rtol=0.02, atol=1e-4)
-        # Where a gradient is nearly zero, rounding decides which way Adam takes its first step.
-        assert is_close.mean() > 1 - 1e-5, name
-        np.testing.assert_allclose(variable, found[name], rtol=0.02, atol=1e-3)
+def test_programs_of_xla_take_the_same_steps(digits):
+    """Steps 8 to 39, with penalties at 16 and 32, the last ones resumed from a state."""
+    # At the usual learning rate training amplifies rounding tenfold in every few steps.
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-6)
+    expected, *compiled = (Trainer(settings, digits[:40], None, xla) for xla in (False, True, True))
+    for trainer in (expected, compiled[0]):
+        trainer.step.assign(8)
+    metrics = [take_steps(compiled[0], 24)]
+    compiled[1].load_state(compiled[0].state())
+    metrics += [take_steps(compiled[1], 8)]
+    np.testing.assert_allclose(np.concatenate(metrics), take_steps(expected, 32), rtol=1e-4)
+    found, wanted = compiled[1].state(), expected.state()
+    for name, array in wanted.items():
+        if name.startswith("discriminator_optimizer"):  # with beta_1 = 0, moments of gradients
+            np.testing.assert_allclose(
+                found[name], array, rtol=0.02, atol=0.02 * np.abs(array).max()
+            )
+        np.testing.assert_allclose(found[name], array, atol=1e-3 * (np.abs(array).max() + 0.1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
-def test_bfloat16_keeps_its_variables_and_logits_in_float32(gan, digits, compiled):
+def test_bfloat16_keeps_its_variables_and_logits_in_float32(trainer, digits, compiled):
     half = Trainer(dataclasses.replace(SETTINGS, precision="bfloat16"), digits[:40], None, compiled)
-    metrics = [take_steps(each, 1) for each in (half, gan)]
+    metrics = [take_steps(each, 1) for each in (half, trainer)]
     assert all(v.dtype in ("float32", "int64") for v in half.generator.variables)
     assert half.discriminator.get_layer("down_14").compute_dtype == "bfloat16"
     assert half.discriminator.get_layer("logits").compute_dtype == "float32"
@@ -226,12 +239,12 @@ def test_bfloat16_keeps_its_variables_and_logits_in_float32(gan, digits, compile
     np.testing.assert_allclose(*metrics, atol=0.05)
 
 
-def check_put_back(gan, other):
-    """Two steps of one, its state into the other, and one more step of both."""
-    take_steps(gan, 2)
-    state = gan.state()
-    take_steps(gan, 1)
-    expected = gan.state()
+@pytest.mark.parametrize("into", ["trainer", pytest.param("twin", marks=pytest.mark.slow)])
+def test_a_state_put_back_goes_on_as_if_nothing_had_been(trainer, into, request):
+    take_steps(trainer, 2)
+    state = trainer.state()
+    take_steps(trainer, 1)
+    expected, other = trainer.state(), request.getfixturevalue(into)
     other.load_state(state)
     for name, array in other.state().items():
         np.testing.assert_array_equal(array, state[name])
@@ -240,31 +253,22 @@ def check_put_back(gan, other):
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5)
 
 
-def test_a_state_put_back_goes_on_as_if_nothing_had_been(gan):
-    check_put_back(gan, gan)
-
-
-@pytest.mark.slow
-def test_a_state_goes_on_in_another_instance(gan, twin):
-    check_put_back(gan, twin)
-
-
-def test_a_state_of_another_network_is_refused_by_name(gan, digits, monkeypatch):
+def test_a_state_of_another_network_is_refused_by_name(trainer, digits, monkeypatch):
     wider = Trainer(TrainSettings(batch_size=8, noise_dim=7), digits[:40])
     with pytest.raises(UserError, match=r"generator/dense/kernel is .7, .* wanted is .200, "):
-        gan.load_state(wider.state())
-    lacking = gan.state()
+        trainer.load_state(wider.state())
+    lacking = trainer.state()
     del lacking["generator_optimizer/adam/iteration"]
     with pytest.raises(UserError, match="generator_optimizer/adam/iteration"):
-        gan.load_state(lacking)
+        trainer.load_state(lacking)
     monkeypatch.setattr("models.LeakyReLU", lambda slope: keras.layers.LeakyReLU(0.2))
     steeper = Trainer(SETTINGS, digits[:40])
     with pytest.raises(UserError, match=r"discriminator: .* layer 2 was .*=0.02, and is .*=0.2 "):
-        steeper.load_state(gan.state())
-    earlier = {name: array for name, array in gan.state().items() if "/layers" not in name}
-    gan.load_state(earlier)  # of a version that did not describe the layers
+        steeper.load_state(trainer.state())
+    earlier = {name: array for name, array in trainer.state().items() if "/layers" not in name}
+    trainer.load_state(earlier)  # of a version that did not describe the layers
 
 
-def test_the_size_of_a_state_is_known_before_it_is_written(gan):
-    held = sum(array.nbytes for array in gan.state().values())
-    assert gan.num_bytes() == pytest.approx(held, rel=0.01)
+def test_the_size_of_a_state_is_known_before_it_is_written(trainer):
+    held = sum(array.nbytes for array in trainer.state().values())
+    assert trainer.num_bytes() == pytest.approx(held, rel=0.01)

@@ -23,7 +23,7 @@ order = data.epoch_order(64, 16, seed=0, epoch=0)
 
 one = Trainer(settings, digits)
 two = Trainer(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-metrics = [gan.take_steps(order, np.array(3, np.int32)) for gan in (one, two)]
+metrics = [each.take_steps(order, 3) for each in (one, two)]
 
 # Each replica takes its rows of the same batch and the same noise.
 for whole in (order[2], normal_noise(TRAINING, 0, 2, [16, 6]).numpy()):
@@ -32,7 +32,7 @@ for whole in (order[2], normal_noise(TRAINING, 0, 2, [16, 6]).numpy()):
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 np.testing.assert_allclose(*metrics, rtol=1e-4)
-samples = [next(Sampler(gan.generator_ema).sample(100, 0)).astype(int) for gan in (one, two)]
+samples = [next(Sampler(each.generator_ema).sample(100, 0)).astype(int) for each in (one, two)]
 assert np.abs(samples[0] - samples[1]).mean() < 0.1
 moments = "discriminator_optimizer/adam/discriminator_logits_kernel_momentum"
 np.testing.assert_allclose(one.state()[moments], two.state()[moments], rtol=0.01, atol=1e-5)

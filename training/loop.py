@@ -57,7 +57,7 @@ class Loop:
                 return stopped_by
             start, taken = time.perf_counter(), min(left, count)
             metrics = self.trainer.take_steps(order, taken)
-            seconds = time.perf_counter() - start
+            seconds, taken = time.perf_counter() - start, len(metrics)
             if not np.isfinite(metrics).all():
                 raise NotFinite(f"step {self.trainer.steps_done:,}", "the losses")
             self.progress.add(metrics, seconds)
