@@ -1,8 +1,8 @@
 """How fast a training step is, beside the TensorFlow tutorial's and PyTorch's, and how cost grows.
 
 python benchmarks/benchmark.py takes about 12 minutes on two cores and writes benchmark.json. Each
-contestant has a process of its own; they take turns, so that a noisy machine is noisy for all, and
-the ratios are medians over rounds. PyTorch takes part where it is installed.
+contestant has a process of its own; on a CPU they take turns, so that a noisy machine is noisy for
+all, and the ratios are medians over rounds. PyTorch takes part where it is installed.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -55,26 +54,30 @@ def main():
     names = [name for name in CONTESTANTS if options.gpu or "_no_" not in name]
     names = [name for name in names if "pytorch" not in name or find_spec("torch")]
     names = options.contestants or names
-    contest = {name: Contestant(name, batch_size) for name in names}
-    for _ in range(options.rounds):
+    print(f"{'':16}  ms/step  images/s  s/epoch  GFLOP/step  share of peak  MB    times ours")
+    results["contest"] = {}
+    # On a GPU one after the other, so that each has the memory to itself.
+    for group in [[name] for name in names] if options.gpu else [names]:
+        contest = {name: Contestant(name, batch_size) for name in group}
         for contestant in contest.values():
-            contestant.measure(options.steps)
-    peak = contest["ours"].ask("peak")
+            contestant.ask("steps", options.steps if options.gpu else 2)  # traces, warms up
+        for _ in range(options.rounds):
+            for contestant in contest.values():
+                contestant.measure(options.steps)
+        if "ours" in contest:
+            ours, peak = contest["ours"].milliseconds, contest["ours"].ask("peak")
+        for name, contestant in contest.items():
+            row = contestant.row(batch_size, peak, ours)
+            results["contest"][name] = row
+            print(
+                f"{name:16} {row['ms_a_step']:8.3f} {row['images_a_second']:9.0f}"
+                f" {row['seconds_an_epoch']:8.1f} {row['gflop_a_step'] or float('nan'):11.1f}"
+                f" {row['share_of_peak'] or float('nan'):14.2f} {row['peak_mb']:5.0f}"
+                f" {row['times_ours']:9.2f}"
+            )
+            contestant.close()
     results["matmul_gflops"] = peak
     print(f"matrix multiply, float32: {peak:.0f} GFLOP/s")
-    results["contest"] = {}
-    print(f"{'':16} ms/step  images/s  s/epoch  GFLOP/step  share of peak  MB    times ours")
-    for name, contestant in contest.items():
-        row = contestant.row(batch_size, peak, contest["ours"].milliseconds)
-        results["contest"][name] = row
-        print(
-            f"{name:16} {row['ms_a_step']:7.0f} {row['images_a_second']:9.0f}"
-            f" {row['seconds_an_epoch']:8.1f} {row['gflop_a_step'] or float('nan'):11.1f}"
-            f" {row['share_of_peak'] or float('nan'):14.2f} {row['peak_mb']:5.0f}"
-            f" {row['times_ours']:9.2f}"
-        )
-    for contestant in contest.values():
-        contestant.close()
 
     if not options.steps_only:
         measure_the_rest(results, peak)
@@ -98,6 +101,7 @@ def measure_the_rest(results, peak):
     results["batch_sizes"] = {}
     for size in (64, 128, 256, 512, 1024):
         contestant = Contestant("ours", size)
+        contestant.ask("steps", 2)
         for _ in range(3):
             contestant.measure(max(2, 1024 // size))
         row = contestant.row(size, peak, contestant.milliseconds)
@@ -130,7 +134,6 @@ class Contestant:
         self.process = context.Process(target=serve, args=(name, batch_size, other_end))
         self.process.start()
         self.milliseconds = []
-        self.ask("steps", 2)  # traces, warms up
 
     def ask(self, *words):
         """The process's answer."""
@@ -140,6 +143,7 @@ class Contestant:
     def measure(self, steps):
         """Have it take some steps; note the milliseconds of one."""
         self.milliseconds.append(1000 * self.ask("steps", steps) / steps)
+        self.peak_mb = self.ask("memory")
 
     def row(self, batch_size, peak, milliseconds_of_ours):
         """Its figures; medians over the rounds, ratios pair by pair."""
@@ -152,7 +156,7 @@ class Contestant:
             "seconds_an_epoch": IMAGES // batch_size * milliseconds / 1000,
             "gflop_a_step": flops and flops / 1e9,
             "share_of_peak": flops and flops / 1e6 / milliseconds / peak,
-            "peak_mb": self.ask("memory"),
+            "peak_mb": self.peak_mb,
             "times_ours": statistics.median(ratios),
         }
 
@@ -166,6 +170,7 @@ def serve(name, batch_size, pipe):
     """Be a contestant: answer the words that come through the pipe."""
     import contestants
 
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # so that its memory is what it needs
     module, function, options = CONTESTANTS[name]
     run = getattr(importlib.import_module(module), function)(batch_size, **options)
     while True:
@@ -177,8 +182,7 @@ def serve(name, batch_size, pipe):
         elif word == "flops":
             pipe.send(run.flops() if hasattr(run, "flops") else None)
         elif word == "memory":
-            units = 1 << (20 if sys.platform == "darwin" else 10)  # of the system's, in a megabyte
-            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units)
+            pipe.send(contestants.peak_megabytes())
         elif word == "peak":
             pipe.send(contestants.matmul_gflops())
         else:
@@ -196,30 +200,31 @@ import numpy as np
 import data
 from config import TrainSettings
 from storage.runs import Run
-from training.chief import Chief
+from training.main_process import PAUSE, MainProcess
+from training.progress import UNSCORED
 from training.step import Trainer
-from training.progress import Progress
-from training.writer import BackgroundWriter
-settings = TrainSettings(batch_size=8, evaluate_every=5, checkpoints_dir="c", samples_dir="s")
-gan = Trainer(settings, np.zeros((8, 28, 28), np.uint8))
-with Run(settings) as run, BackgroundWriter() as writer:
-    chief, progress = Chief(run, gan, data.load_images(settings.data), writer), Progress()
-    metrics = gan.take_steps(data.epoch_order(8, 8, 0, 0), np.array(1, np.int32)).numpy()
+settings = TrainSettings(batch_size=8, save_every="1", checkpoints_dir="c", samples_dir="s")
+trainer = Trainer(settings, data.load_images(settings.data))
+with Run(settings) as run:
+    main = MainProcess(run, data.MNIST_DIGEST)
+    progress, score, main.score = main.resume(trainer), main.score, lambda epoch: UNSCORED
+    metrics = trainer.take_steps(data.epoch_order(8, 8, 0, 0), 1)
     whole, stalls = [], []
-    for epoch in range(1, 31):
+    for _ in range(30):
+        main.logged -= PAUSE
         start = time.perf_counter()
         progress.add(metrics, 1.0)
-        progress.end_epoch(8)
-        chief.log_and_save(epoch, progress, is_best=False)
-        gan.step.assign_add(1)
+        main.end_epoch(progress)
+        trainer.step.assign_add(1)
         stalls.append(time.perf_counter() - start)
-        writer.wait()
+        main.writer.wait()
         whole.append(time.perf_counter() - start)
     scored = []
     for _ in range(4):
         start = time.perf_counter()
-        chief.score(5)
+        score(5)
         scored.append(time.perf_counter() - start)
+    main.close()
 found = {"end_of_epoch": np.median(whole), "stalls": np.median(stalls)}
 found |= {"first_score": scored[0], "score": np.median(scored[1:])}
 print(json.dumps({name: float(seconds) for name, seconds in found.items()}))

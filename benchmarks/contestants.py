@@ -4,6 +4,7 @@ A contestant is a callable that takes a number of steps and returns when they ar
 """
 
 import functools
+import resource
 import sys
 import time
 from pathlib import Path
@@ -55,18 +56,32 @@ def flops_of(operation):
 
 
 def matmul_gflops():
-    """The machine's best rate for large float32 matrix products, in GFLOP/s."""
+    """The device's best rate for large float32 matrix products, in GFLOP/s.
+
+    Their sum alone leaves the device; a GPU is given a hundred at once.
+    """
     import tensorflow as tf
 
-    n = 2048
-    a, b = tf.random.normal([2, n, n])
-    multiply = tf.function(tf.matmul)
+    products, n = 100 if tf.config.get_visible_devices("GPU") else 1, 2048
+    a, b = tf.random.normal([products, n, n]), tf.random.normal([n, n])
+    multiply = tf.function(lambda: tf.reduce_sum(tf.matmul(a, b)))
     seconds = []
     for _ in range(12):
         start = time.perf_counter()
-        multiply(a, b).numpy()
+        multiply().numpy()
         seconds.append(time.perf_counter() - start)
-    return 2 * n**3 / min(seconds) / 1e9
+    return 2 * products * n**3 / min(seconds) / 1e9
+
+
+def peak_megabytes():
+    """The most memory that this process has held: of the GPU, if it uses one, else of the host."""
+    torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    if torch and torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    if tf and tf.config.get_visible_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    units = 2 ** (20 if sys.platform == "darwin" else 10)  # of the system's, in a megabyte
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
 
 
 def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
@@ -86,23 +101,28 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
         )
         strategy = distributed.connect(settings)
         pixels = data.load_images(settings.data)
-        gan = Trainer(settings, pixels, strategy, distributed.use_xla(settings, strategy))
-    sampler = Sampler(gan.generator_ema)
+        trainer = Trainer(settings, pixels, strategy, distributed.use_xla(settings, strategy))
+    sampler = Sampler(trainer.generator_ema)
 
     @functools.cache
     def order_of(epoch):
         return data.epoch_order(len(pixels), batch_size, settings.seed, epoch)
 
     def run(steps):
-        order = order_of(gan.steps_done // (len(pixels) // batch_size))
-        gan.take_steps(order, np.array(steps, np.int32)).numpy()
+        while steps:
+            epoch, done = divmod(trainer.steps_done, len(pixels) // batch_size)
+            order = order_of(epoch)
+            count = min(steps, len(order) - done)
+            trainer.take_steps(order, count)
+            steps -= count
 
     run.draw = lambda num: np.concatenate([*sampler.sample(num, settings.seed)])
     run.flops = lambda: count_flops(
-        gan.replica_step.get_concrete_function(
+        trainer.replica_step.get_concrete_function(
             tf.TensorSpec([batch_size, 28, 28], tf.uint8),
             tf.TensorSpec([batch_size, settings.noise_dim], tf.float32),
             tf.TensorSpec([], tf.int64),
+            tf.TensorSpec([], tf.bool),
         )
     )
     return run

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 epochs=${EPOCHS:-100}
-steps=${STEPS:-480} # a round; every 16th has a penalty
+steps=${STEPS:-468} # a round: two epochs
 rounds=${ROUNDS:-5}
 out=${OUT:-gpu-benchmark}
 

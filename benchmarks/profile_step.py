@@ -14,8 +14,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-
 import data
 from config import TrainSettings
 from machine.loading import importing_tensorflow
@@ -67,13 +65,13 @@ def trace(steps):
 
     settings = TrainSettings()
     images = data.load_images(settings.data)
-    gan, order = Trainer(settings, images), data.epoch_order(len(images), 256, 0, 0)
-    gan.take_steps(order, np.array(2, np.int32)).numpy()
+    trainer, order = Trainer(settings, images), data.epoch_order(len(images), 256, 0, 0)
+    trainer.take_steps(order, 2)
     with tempfile.TemporaryDirectory() as folder:
         level = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)
         start = time.perf_counter()
         with tf.profiler.experimental.Profile(folder, options=level):
-            gan.take_steps(order, np.array(steps, np.int32)).numpy()
+            trainer.take_steps(order, steps)
             seconds = time.perf_counter() - start
         (path,) = Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(path.read_bytes())

@@ -133,6 +133,6 @@ def pytorch(batch_size, one_pass=False, compiled=False):
                 penalty(real).backward()
             loss = forward_and_backward(real, fake)
             g_adam.step()
-            loss.item()
+        loss.item()  # waits until all is done
 
     return run
