@@ -39,7 +39,7 @@ def main():
     trainer.take_steps(orders[1], steps)
     events = log.read_text()[before:]
     for kind, number in sorted(count_events(events.splitlines()).items()):
-        print(f"{number / steps:8.2f}  {kind}")
+        print(f"{number / steps:8.3f}  {kind}")
 
 
 if __name__ == "__main__":
