@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 import json
-import lzma
 import random
 import shutil
 import socket
@@ -100,7 +99,6 @@ class Place:
         }.items():
             self.sets[name] = content
             self.sets[f"{name}.gz"] = gzip.compress(content)
-            self.sets[f"{name}.xz"] = lzma.compress(content)
             self.sets[f"{name}.zip"] = zip_of(content)
         run = folder / "checkpoints" / "tiny"
         run.mkdir(parents=True)

@@ -12,12 +12,12 @@ import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -58,24 +58,14 @@ def zip_of(contents):
     return packed.getvalue()
 
 
-def png(rows, kind=0, bits=8, palette=b"", transparent=b""):
-    """The bytes of a PNG whose rows, bytes, are as its colour type and depth have them."""
-
-    def chunk(name, content):
-        checked = name + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
-    rows = [np.asarray(row, np.uint8).tobytes() for row in rows]
-    width = 28 if bits == 1 else len(rows[0]) * 8 // (bits * channels)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), bits, kind, 0, 0, 0))
-        + (chunk(b"PLTE", palette) if palette else b"")
-        + (chunk(b"tRNS", transparent) if transparent else b"")
-        + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
-        + chunk(b"IEND", b"")
-    )
+def png(picture, mode=None, **options):
+    """The bytes of a PNG of an array, converted to one of Pillow's modes."""
+    image, packed = Image.fromarray(picture), io.BytesIO()
+    palette = options.pop("palette", None)
+    if palette:
+        image.putpalette(palette)
+    (image.convert(mode) if mode else image).save(packed, "PNG", **options)
+    return packed.getvalue()
 
 
 def fill(folder, contents):
@@ -155,14 +145,14 @@ DOUBTFUL = {
     "objects": (npz(x_train=np.array([DIGITS, None], object)), "cannot be read"),
     "a pickle": (pickle.dumps(DIGITS), "no .npz"),
     "an empty file": (b"", "no .npz"),
-    "a picture": (png([[0] * 28] * 28), "no .npz"),
+    "a picture": (png(DIGITS[0]), "no .npz"),
     "a short IDX file": (idx(DIGITS)[:-1], "cannot be read"),
     "a long IDX file": (idx(DIGITS) + b"x", "its length"),
     "labels that claim to be images": (idx(DIGITS[0], 0x801), "cannot be read"),
     "a short gzip": (gzip.compress(idx(DIGITS))[:-9], "cannot be read"),
     "a short zip": (npz(x_train=DIGITS)[:-9], "cannot be read"),
     "no array": (zip_of({"x_train.npy": b"no array"}), "cannot be read"),
-    "a zip of pictures": (zip_of({"0/a.png": png([[0] * 28] * 28)}), "a zip of 0/a.png; unpack it"),
+    "a zip of pictures": (zip_of({"0/a.png": png(DIGITS[0])}), "a zip of 0/a.png; unpack it"),
     "a claim of an .npy": (npy(DIGITS).replace(b"(5, 28", b"(9**9, 28"), "cannot be read"),
     "a claim of an IDX file": (readers.idx_header((2**31, 28, 28)) + b"x", "cannot be read"),
     "a plain zip claim": (b"PK\x03\x04" + b"\0" * 90, "cannot be read"),
@@ -208,21 +198,18 @@ GREY = np.linspace(0, 255, 28).round().astype(np.uint8)[None].repeat(28, 0)
 BLACK_WHITE = np.tile(np.array([0, 255, 255, 0], np.uint8), (28, 7))
 OPAQUE = np.full_like(GREY, 255)
 LEVELS = bytes(np.arange(256, dtype=np.uint8).repeat(3))
-BITS = np.packbits(BLACK_WHITE > 0, axis=1)
-WIDE = (GREY.astype(">u2") * 257).astype(">u2").view(np.uint8)
 PNGS = {
     "8 bits": (GREY, png(GREY)),
-    "16 bits": (GREY, png(WIDE, bits=16)),
-    "1 bit": (BLACK_WHITE, png(BITS, bits=1)),
-    "1 bit with a palette": (255 - BLACK_WHITE, png(BITS, 3, 1, b"\xff\xff\xff\0\0\0")),
-    "palette": (GREY, png(GREY, 3, palette=LEVELS)),
-    "palette the other way round": (255 - GREY, png(GREY, 3, palette=LEVELS[::-1])),
-    "palette with a transparent ground": (GREY, png(GREY, 3, 8, LEVELS, b"\0")),
-    "grey as colour": (GREY, png(np.stack([GREY] * 3, -1), 2)),
-    "grey with opacity": (GREY, png(np.stack([GREY, OPAQUE], -1), 4)),
-    "colour with opacity": (GREY, png(np.stack([GREY, GREY, GREY, OPAQUE], -1), 6)),
-    "ink on nothing": (GREY, png(np.stack([OPAQUE, GREY], -1), 4)),
-    "a transparent level": (GREY, png(GREY, transparent=b"\0\0")),
+    "16 bits": (GREY, png(GREY.astype(np.uint16) * 257)),
+    "1 bit": (BLACK_WHITE, png(BLACK_WHITE, "1")),
+    "palette": (GREY, png(GREY, palette=LEVELS)),
+    "palette the other way round": (255 - GREY, png(GREY, palette=LEVELS[::-1])),
+    "palette with a transparent ground": (GREY, png(GREY, palette=LEVELS, transparency=0)),
+    "grey as colour": (GREY, png(GREY, "RGB")),
+    "grey with opacity": (GREY, png(GREY, "LA")),
+    "colour with opacity": (GREY, png(GREY, "RGBA")),
+    "ink on nothing": (GREY, png(np.stack([OPAQUE, GREY], -1))),
+    "a transparent level": (GREY, png(GREY, transparency=0)),
     "enlarged": (GREY, png(GREY.repeat(4, 0).repeat(4, 1))),
 }
 
@@ -237,7 +224,7 @@ def test_pictures_of_every_kind_have_the_right_grey_levels(tmp_path, kind, capsy
 
 def test_every_picture_below_a_folder_counts_and_others_are_told(tmp_path, capsys):
     jpeg = imageio.imwrite("<bytes>", GREY, extension=".jpg")
-    red = png(np.tile(np.array([[255, 0, 0]]), (28, 28)), 2)
+    red = png(np.tile(np.array([255, 0, 0], np.uint8), (28, 28, 1)))
     pictures = ["a.png", "B.PNG", "46/a.png", "letter A/deep/a.Png", "0/é.png"]
     fill(tmp_path, dict.fromkeys(pictures, png(GREY)) | {"c.JPG": jpeg, "d.jpeg": jpeg})
     fill(
