@@ -1,7 +1,6 @@
 """MNIST in, pixels to and from [-1, 1], and which image is in which batch."""
 
 import hashlib
-import math
 import re
 import zipfile
 from pathlib import Path
@@ -121,10 +120,11 @@ def turn_upright(path, images, transpose=False):
 def looks_like_images(array):
     """Whether an array may hold images, flat or with a channel, or grey ones saved as colour."""
     square, shape = (IMAGE_SIZE, IMAGE_SIZE), array.shape
+    if array.dtype.kind not in "biuf":
+        return False
     if shape[1:] == (*square, 3):
         return bool((array == array[..., :1]).all())
-    shapes = (square, (*square, 1), (1, *square), (math.prod(square),))
-    return array.dtype.kind in "biuf" and (shape == square or shape[1:] in shapes)
+    return shape == square or shape[1:] in (square, (*square, 1), (1, *square), (IMAGE_SIZE**2,))
 
 
 def to_images(where, array):
@@ -151,7 +151,7 @@ def to_images(where, array):
     elif images.dtype.kind == "f" and low >= 0 and high <= 1:
         levels = np.rint(levels * 255)
     # Neither NaN nor infinity passes, nor does a set that is black, or black and 1.
-    if low >= -1 and 1 < levels.max() <= 255 and (levels == levels.astype(np.uint8)).all():
+    if levels.min() >= 0 and 1 < levels.max() <= 255 and (levels % 1 == 0).all():
         return levels.astype(np.uint8)
     raise UserError(
         f"{found}, numbers from {low:.4g} to {high:.4g}; wanted is uint8, 0 black to 255 white"

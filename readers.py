@@ -50,7 +50,7 @@ def list_files(path):
     if not path.is_dir():
         try:
             archive = zipfile.ZipFile(path.open("rb"))
-        except zipfile.BadZipFile:
+        except UNREADABLE:
             return []
         names = sorted(name for name in archive.namelist() if not name.endswith("/"))
         return [zipfile.Path(archive, name) for name in names if not is_added(name)]
@@ -230,8 +230,8 @@ def read_pictures(paths, size):
             continue
         small = shrink(picture, size)
         if small is None:
-            width_height = "x".join(map(str, picture.shape[::-1]))
-            remarks[f"left out, not {size}x{size}"].append(f"{path}, {width_height}")
+            found = "x".join(map(str, picture.shape[::-1]))
+            remarks[f"left out, not {size}x{size}"].append(f"{path}, {found}")
             continue
         if is_coloured:
             remarks["in colour, read by their brightness"].append(path)
@@ -240,7 +240,7 @@ def read_pictures(paths, size):
 
 
 def shrink(picture, size):
-    """A picture that was enlarged pixel by pixel as (size, size); None if it is another's size."""
+    """A picture that was enlarged pixel by pixel as (size, size); None if it is of another size."""
     scale = max(1, len(picture) // size)
     small = picture[::scale, ::scale]
     is_enlarged = np.array_equal(small.repeat(scale, 0).repeat(scale, 1), picture)
