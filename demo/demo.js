@@ -90,7 +90,8 @@ async function newDigit(began) {
   const kept = stock[form.wanted.value]; // none for `any`
   const enough = () => (performance.now() - began < PATIENCE ? SURE : 0.5);
   for (let i = 0; kept && i < MOST && !(kept[0]?.probability >= enough()); i++) await stockUp();
-  const found = kept ?? (await drawBatch());
+  let found = kept ?? [];
+  for (let i = 0; !kept && i < MOST && !found.length; i++) found = await drawBatch();
   seed = found.shift()?.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   for (const slider of sliders) slider.value = 0;
   await show(began);

@@ -86,8 +86,7 @@ def test_the_classifier_says_how_likely_to_accept(tmp_path, name):
     calibration = Acceptance(**read_npz(PRETRAINED / "acceptance.npz", *Acceptance._fields))
     expected = calibration.probability(predictions)[:, None]
     assert 0.4 < expected.mean() < 0.9
-    assert np.abs(found["acceptance"] - expected).max() < 0.05  # its images are not rounded
-    assert abs(found["acceptance"].mean() - expected.mean()) < 0.005
+    assert np.abs(found["acceptance"] - expected).max() < 0.01
     if name == "keras":
         for backend in ("jax", "torch"):
             elsewhere = draw_elsewhere(path, digits, backend, tmp_path)
