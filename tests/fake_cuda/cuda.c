@@ -188,7 +188,7 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
 }
 
 int cuModuleGetGlobal_v2(address *at, size_t *size, void *module, const char *name) {
-  static char room[1 << 16];
+  static char room[1 << 22] __attribute__((aligned(256)));
   *at = (address)room;
   *size = sizeof room;
   return 0;
