@@ -41,6 +41,7 @@ def build_discriminator(dropout=0.1):
     """
     images = keras.Input((28, 28, 1), name="images")
     key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
+    # Made first: the initial weights that belong to a seed depend on the order.
     logits = Dense(1, lr_multiplier=10, bias_lr_multiplier=1, dtype="float32", name="logits")
     x = Conv2D(32, 5, 2, lr_multiplier=10, name="down_14")(images)  # (batch, 14, 14, 32)
     x = LeakyReLU(0.02)(x)
