@@ -25,7 +25,7 @@ from storage import runs
 from storage.weights import weights_sha256
 
 DRAWS_PER_SAMPLE = 2.0  # the budget: draws for one accepted sample, on average
-NUM_REAL, NUM_GENERATED = 30_000, 60_000  # images that the acceptance is calibrated with
+NUM_CALIBRATION = 60_000  # samples that the acceptance is calibrated with, and all real images
 CALIBRATION_SEED = 2**31  # outside the range of --seed
 RIDGE = 0.01  # L2 penalty of the weights
 MOST = 0.9  # of a digit's samples that are accepted, where it is drawn too seldom
@@ -164,10 +164,8 @@ def load_or_calibrate(folder, which, generator, classifier):
 
 def calibrate_generator(generator, classifier):
     """The Acceptance of a generator that learned MNIST, from its training images and samples."""
-    images = data.load_images(MNIST)
-    chosen = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(images))
-    real = classifier.predict(images[chosen[:NUM_REAL]])
-    samples = np.concatenate([*Sampler(generator).sample(NUM_GENERATED, CALIBRATION_SEED)])
+    real = classifier.predict(data.load_images(MNIST))
+    samples = np.concatenate([*Sampler(generator).sample(NUM_CALIBRATION, CALIBRATION_SEED)])
     return calibrate(real, classifier.predict(samples))
 
 

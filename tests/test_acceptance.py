@@ -112,8 +112,9 @@ class StubSampler:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A run's folder. Few images are enough to calibrate; a text stands for a generator."""
-    monkeypatch.setattr(acceptance, "NUM_REAL", 500)
-    monkeypatch.setattr(acceptance, "NUM_GENERATED", 500)
+    images = np.random.default_rng(0).integers(0, 256, (500, 28, 28), np.uint8)
+    monkeypatch.setattr(acceptance.data, "load_images", lambda path: images)
+    monkeypatch.setattr(acceptance, "NUM_CALIBRATION", 500)
     monkeypatch.setattr(acceptance, "Sampler", StubSampler)
     monkeypatch.setattr(acceptance, "weights_sha256", str)
     return tmp_path
