@@ -18,6 +18,7 @@ from sampling.acceptance import Acceptance
 from storage import exports
 
 PRETRAINED = REPOSITORY / "checkpoints" / "pretrained"
+SCORES = {"num_samples": 9, "classifier": "c", "scores": {"fid_test": 4.5}}
 
 
 @pytest.fixture
@@ -43,8 +44,8 @@ def description_of(path):
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_generator_and_the_classifier_in_another_runtime(tmp_path, capsys, name):
     run, generator = make_run(tmp_path)
-    scores = {"generator": "there/generator.npz, epoch 3", "num_samples": 9, "classifier": "c"}
-    (run / "scores.json").write_text(json.dumps(scores | {"scores": {"fid_test": 4.5}}))
+    scores = SCORES | {"generator": "there/generator.npz, epoch 3"}
+    (run / "scores.json").write_text(json.dumps(scores))
     assert export(run, "--format", name, "--with_classifier") == 0
     kind = exports.FORMATS[name]
     paths = [run / f"generator{kind.suffix}", run / f"generator-classifier{kind.suffix}"]
@@ -65,7 +66,7 @@ def test_the_generator_and_the_classifier_in_another_runtime(tmp_path, capsys, n
 
 
 @pytest.mark.parametrize(
-    "text", ['{"generator": "generator.npz, epoch 2", "scores": {}}', "[]", "broken", "{}"]
+    "text", [json.dumps(SCORES | {"generator": "generator.npz, epoch 2"}), "[]", "broken", "{}"]
 )
 def test_scores_of_another_epoch_are_left_out(run, text):
     (run / "scores.json").write_text(text)
