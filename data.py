@@ -50,7 +50,8 @@ def load_part(path, part, names, fits=None, transpose=False):
     """One of the PARTS: of a folder or zip of IDX files, or as readers.read_array finds it."""
     file = find_idx(path, part) or path
     if file.is_dir():
-        raise UserError(f"{path}: holds no IDX file of {part} ({PARTS[part]})")
+        wanted = PARTS[part].replace("[-.]", "-").replace("(t10k|test)", "t10k")
+        raise UserError(f"{path}: holds no IDX file of {part} ({wanted}, plain or gzipped)")
     kind = f"images, {WANTED}" if fits else part
     name, array = readers.read_array(file, names, kind, fits)
     if part.startswith("y_"):
