@@ -7,7 +7,7 @@
     checkpoints/<run>/generator-best.npz  the one that had the best FID
     samples/<run>/                        pictures, history.csv, logs for TensorBoard
 
-A file that is there is whole, and a training state is used only if it is what its checksum says.
+Files are complete, and a training state is used only if its checksum is right.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 
 class EpochRecord(NamedTuple):
-    """A row of the history: what one epoch gave."""
+    """A row of the history, for one epoch."""
 
     epoch: int
     step: int  # since the run began

@@ -1,7 +1,5 @@
 """The notebook runs from its first cell to its last, in a clone without anything trained."""
 
-import time
-
 import pytest
 
 from config import REPOSITORY
@@ -15,10 +13,8 @@ def test_the_notebook_runs():
     import nbformat
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    start = time.monotonic()
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
-    assert time.monotonic() - start < 180
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not any("exit status" in str(output) or "Traceback" in str(output) for output in outputs)
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
