@@ -10,9 +10,10 @@ HOST = 127.0.0.1
 PORT ?= 8000
 SITE = demo/site
 WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
-# The NVIDIA driver leaves these on Linux and on Windows' WSL.
-NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1)
-REQUIREMENTS = $(if $(NVIDIA),requirements-gpu.txt,requirements.txt)
+# The NVIDIA driver leaves these on Linux and on Windows' WSL, and nvidia-smi in containers.
+NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1) \
+	$(shell command -v nvidia-smi)
+REQUIREMENTS = $(if $(strip $(NVIDIA)),requirements-gpu.txt,requirements.txt)
 
 # By pip or, where uv made .venv without it, by uv; where neither is there, Python brings its pip.
 HAS_PIP = $(BIN)/python -c 'import pip' 2>/dev/null

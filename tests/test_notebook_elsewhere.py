@@ -11,7 +11,7 @@ from config import REPOSITORY
 pytestmark = pytest.mark.slow
 NOTEBOOK = REPOSITORY / "notebooks" / "digitgen.ipynb"
 ADDRESS = re.search(r'REPOSITORY = \\"(\S+?)\\"', NOTEBOOK.read_text())[1]
-INSTALL = "{sys.executable} -m pip install -q -r {ROOT}/requirements.txt"
+INSTALL = "{sys.executable} -m pip install -q -r {ROOT}/{NEEDS}"
 
 
 def run_first_cell(folder, replacements=()):
@@ -44,7 +44,7 @@ def test_it_clones_the_repository_and_installs_what_that_needs(tmp_path):
     subprocess.run(["git", "clone", "-q", "--bare", REPOSITORY, source], check=True, timeout=120)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    changes = [(ADDRESS, source.as_uri()), (INSTALL, "cat {ROOT}/requirements.txt")]
+    changes = [(ADDRESS, source.as_uri()), (INSTALL, "cat {ROOT}/{NEEDS}")]
     shown = run_first_cell(folder, changes)
     assert f"ROOT is {folder / 'digitgen'}" in shown and "tensorflow" in shown
     assert (folder / "digitgen" / "models.py").is_file()
