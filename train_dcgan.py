@@ -1,22 +1,20 @@
 """Train a DCGAN on MNIST: `python train_dcgan.py`. To resume, run the same command again."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # which python -P and -I leave out
 
-# First, because it explains what is not installed.
-from machine.command import pip_command, run_command
+from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
 import data
 from cli import UserError, say
-from config import REPOSITORY, TrainSettings
+from config import TrainSettings
 from machine import cluster, locks
 from machine.loading import importing_tensorflow
-from machine.report import NVIDIA_DRIVER, print_report
+from machine.report import print_report
 from storage.runs import Run, format_epochs
 from training.progress import Progress
 
@@ -34,7 +32,7 @@ def train(settings, *networks):
     if settings.report:
         return print_report(settings)
     locks.check_system()
-    images, is_main = load_images(settings), cluster.is_chief(settings.strategy, settings.port)
+    images, is_main = load_images(settings), cluster.is_chief(settings.strategy)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training.distributed import Devices, errors_explained
         from training.loop import Loop
@@ -115,11 +113,6 @@ def introduction(settings, fixed, device, num_images, steps_done, writes):
     if settings.evaluate_every and fixed["images"] != data.MNIST_DIGEST:
         lines.append(
             "  scores  none: they are for digits, and these are not MNIST's training images"
-        )
-    if device.startswith("the CPU") and any(map(os.path.exists, NVIDIA_DRIVER)):
-        lines.append(
-            "  note    this machine has an NVIDIA GPU that TensorFlow does not see; to fix this: "
-            f"{pip_command('install', '-r', REPOSITORY / 'requirements-gpu.txt')}"
         )
     return "\n".join(lines)
 

@@ -1,8 +1,11 @@
 """Which of several workers this process is, by TF_CONFIG or by Slurm; needs no TensorFlow."""
 
+import contextlib
 import json
 import os
+import select
 import socket
+import time
 
 from cli import UserError
 
@@ -12,25 +15,45 @@ EXAMPLE = (
 )
 
 
-def is_chief(strategy, port=0):
+def is_chief(strategy):
     """Whether this process writes the run: all do but the later workers of a cluster.
 
-    `strategy` and `port` are the settings of these names. Raises UserError when a cluster is needed
-    and none is described, when TF_CONFIG is no cluster with a task, or when the port is taken.
+    `strategy` is the setting of this name. Raises UserError when a cluster is needed and none is
+    described, or when TF_CONFIG describes none that this process is in.
     """
     if strategy in ("one", "mirrored"):
         return True
-    if "TF_CONFIG" in os.environ:
-        return check_tf_config(os.environ["TF_CONFIG"])
-    if strategy == "multi_worker":
-        if "SLURM_PROCID" not in os.environ:
-            raise UserError(
-                f"--strategy multi_worker: set TF_CONFIG, for example to {EXAMPLE}, or use srun"
-            )
-        own_port = slurm_port(port) + number_in("SLURM_LOCALID")
-        check_port(own_port, "give all workers another --port, the first of those on a node")
-        return os.environ["SLURM_PROCID"] == "0"
-    return True
+    if task := task_of_tf_config():
+        workers, kind, index = task
+        return kind == "chief" or (index == 0 and "chief" not in workers)
+    if strategy == "multi_worker" and "SLURM_PROCID" not in os.environ:
+        raise UserError(
+            f"--strategy multi_worker: set TF_CONFIG, for example to {EXAMPLE}, or use srun"
+        )
+    return strategy == "auto" or os.environ["SLURM_PROCID"] == "0"
+
+
+def task_of_tf_config():
+    """The workers that TF_CONFIG names, and the kind and index of this one; None if it names none.
+
+    Raises UserError as is_chief does.
+    """
+    try:
+        description = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        workers = description.get("cluster")
+        if not workers:
+            return None
+        kind, index = description["task"]["type"], int(description["task"]["index"])
+        if index < 0 or kind not in ("chief", "worker"):
+            raise ValueError(f"its task is {kind} {index}")
+        port = int(workers[kind][index].rsplit(":", 1)[1])
+        if not 0 < port < 65536:
+            raise ValueError(f"its port is {port}")
+        return workers, kind, index
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"TF_CONFIG: is not a cluster with a task in it ({error!r}); give one like {EXAMPLE}"
+        ) from error
 
 
 def slurm_port(port=0):
@@ -49,31 +72,31 @@ def number_in(variable):
     return int(text) if text.isdecimal() else 0
 
 
-def check_tf_config(text):
-    """Whether the task of this TF_CONFIG is the chief; raises UserError as is_chief does."""
-    try:
-        description = json.loads(text)
-        workers = description["cluster"]
-        kind, index = description["task"]["type"], int(description["task"]["index"])
-        if index < 0 or kind not in ("chief", "worker"):
-            raise ValueError(f"its task is {kind} {index}")
-        host, port = workers[kind][index].rsplit(":", 1)
-        port = int(port)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"TF_CONFIG: is not a cluster with a task in it ({error!r}); give one like {EXAMPLE}"
-        ) from error
-    check_port(port, f"name a free port of {host} in all workers' TF_CONFIG")
-    return kind == "chief" or (index == 0 and "chief" not in workers)
+def meet(addresses, own):
+    """Wait until the workers at all these addresses, "host:port", have been started.
 
-
-def check_port(port, mend):
-    """Raise UserError, with what would mend it, unless this worker can listen on a port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"this worker of the cluster cannot listen on port {port} ({error}); {mend}"
-            ) from error
+    TensorFlow waits for them too, but heeds no signal meanwhile. The first worker counts the
+    others on its port, which TensorFlow takes over. Raises OSError where that port is taken.
+    """
+    host, port = addresses[0].rsplit(":", 1)
+    if own == addresses[0]:
+        is_dual = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if is_dual else socket.AF_INET
+        with socket.create_server(("", int(port)), family=family, dualstack_ipv6=is_dual) as server:
+            others = []
+            while len(others) < len(addresses) - 1:
+                others.append(server.accept()[0])  # readable is one that has gone
+                others = [other for other in others if not select.select([other], [], [], 0)[0]]
+        for other in others:
+            with contextlib.suppress(OSError), other:
+                other.sendall(b"go")
+        return
+    while True:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10) as first,
+        ):
+            first.settimeout(None)
+            if first.recv(2):
+                return
+        time.sleep(0.5)

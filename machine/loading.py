@@ -10,22 +10,8 @@ from importlib import metadata
 
 from cli import UserError
 from config import REPOSITORY
+from machine import gpu
 from machine.command import pip_command
-
-# Run in a child process, which survives a crash of this one: it holds back the lines
-# that it reads, passes everything on from the first fatal one (glog's F), and the rest at the end.
-HOLD_BACK = r"""
-import re, sys
-held, fatal = [], False
-for line in sys.stdin.buffer:
-    held.append(line)
-    if fatal or re.match(rb"F\d{4} |[-\d]+ [:.\d]+: F ", line):
-        fatal = True
-        sys.stderr.buffer.write(b"".join(held))
-        sys.stderr.buffer.flush()
-        held.clear()
-sys.stderr.buffer.write(b"".join(held))
-"""
 
 # Optional packages that TensorFlow and Keras import when installed, for features not used here;
 # matplotlib alone is a fifth of the time of `generate_digits.py`.
@@ -43,6 +29,7 @@ def importing_tensorflow(use_gpu=False):
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     check_memory()
+    gpu.prepare()
     with hidden_messages():
         load_keras()
         if not use_gpu:
@@ -77,13 +64,16 @@ def load_keras():
         tempfile.tempdir = os.curdir
     own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    hidden = dict.fromkeys(name for name in UNUSED if name not in sys.modules)
+    sys.modules |= hidden  # for import, a module that is None is not there
     try:
-        with hidden_packages(*UNUSED):
-            import keras
-            import tensorflow  # noqa: F401
+        import keras
+        import tensorflow  # noqa: F401
     except Exception as error:  # its libraries fail in many ways where their versions differ
         raise UserError(explain(error)) from error
     finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
         del os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"]
         os.environ |= own
     if keras.config.backend() != "tensorflow":  # loaded before us, in a notebook
@@ -114,63 +104,49 @@ def explain(error):
 
 
 @contextlib.contextmanager
-def hidden_packages(*packages):
-    """Make imports of these packages fail inside the block, unless already loaded."""
-    hidden = dict.fromkeys(name for name in packages if name not in sys.modules)
-    sys.modules |= hidden  # for import, a module that is None is not there
-    try:
-        yield
-    finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
-
-
-@contextlib.contextmanager
 def hidden_messages():
     """Hold back what native code writes to standard error; show it if an error ends the block.
 
     It is shown as well if the process crashes, with the place where it did. TF_CPP_MIN_LOG_LEVEL
     below 3 has it shown as it comes.
     """
-    keeper = None
+    tail = None
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-        keeper = start_keeper()
-    if keeper is None:
+        tail = start_tail()
+    if tail is None:
         yield
         return
     stderr = os.dup(2)
-    os.dup2(keeper.stdin.fileno(), 2)
-    keeper.stdin.close()
-    is_shown, traces_crashes = False, not faulthandler.is_enabled()
-    if traces_crashes:
+    os.dup2(tail.stdin.fileno(), 2)
+    tail.stdin.close()
+    if traces_crashes := not faulthandler.is_enabled():
         faulthandler.enable(2)
     try:
         yield
+        tail.kill()
     except (UserError, KeyboardInterrupt):
-        raise
-    except BaseException:
-        is_shown = True
+        tail.kill()
         raise
     finally:
         if traces_crashes:
             faulthandler.disable()
-        if not is_shown:
-            keeper.kill()
-        os.dup2(stderr, 2)  # which ends what the keeper reads
+        os.dup2(stderr, 2)  # which ends what tail reads
         os.close(stderr)
-        keeper.wait()
+        tail.wait()
 
 
-def start_keeper():
-    """A process that holds back what is written to its stdin, or None where there can be none."""
+def start_tail():
+    """A `tail` that passes on what is written to its stdin at the end, even that of a crash.
+
+    None where there can be none, as on Windows.
+    """
     try:
         os.fstat(2)
-        command = [sys.executable, "-I", "-S", "-c", HOLD_BACK]
         # In a session of its own, so that Ctrl-C reaches only us.
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            ["tail", "-n", "1000"], stdin=subprocess.PIPE, stdout=2, start_new_session=True
         )
-    except (OSError, TypeError, ValueError):
+    except OSError:
         return None
 
 

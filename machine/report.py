@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli import UserError, say
 from config import REPOSITORY
-from machine import files
+from machine import files, gpu
 from machine.loading import importing_tensorflow
 from machine.provenance import git_commit
 
@@ -17,8 +17,6 @@ PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "imageio", "tensorboar
 VARIABLES = ("KERAS_", "TF_CPP_", "TF_CONFIG", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_XLA_")
 VARIABLES += ("CUDA_", "NVIDIA_", "XLA_", "SLURM_JOB", "SLURM_PROCID", "MPL", "LD_LIBRARY_PATH")
 VARIABLES += ("PYTHONUTF8", "PYTHONIOENCODING", "LANG", "LC_ALL", "TMPDIR")
-# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
-NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def print_report(settings):
@@ -46,9 +44,10 @@ def print_report(settings):
 
 
 def describe_system():
-    """The system, and where NVIDIA's driver shows."""
+    """The system, and whether it has NVIDIA's driver."""
     yield f"system: {platform.platform()}, {os.cpu_count()} cores"
-    yield from (f"NVIDIA's driver: {path}" for path in NVIDIA_DRIVER if os.path.exists(path))
+    if gpu.has_driver():
+        yield "NVIDIA's driver is here"
 
 
 def describe_versions():

@@ -1,18 +1,23 @@
 """Several workers: how they are described, and that they train the run of one."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
-from config import REPOSITORY
+from config import REPOSITORY, TrainSettings
 from helpers import one_line, roots, run_script, train
 from machine import cluster
 from machine.locks import Lock
+from training import distributed
 
 WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
 
@@ -54,7 +59,6 @@ def start_workers(folder, data_path, *words, second=()):
 BAD_TF_CONFIGS = [
     "not json",
     "[]",
-    "{}",
     '{"cluster": {"worker": ["localhost:4000"]}}',
     '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": 1}}',
     '{"cluster": {"worker": ["localhost:4000"]}, "task": {"type": "worker", "index": -1}}',
@@ -81,13 +85,58 @@ def test_a_bad_tf_config_is_refused_before_tensorflow_sees_it(tmp_path, data_pat
     assert "TF_CONFIG" in one_line(finished.stderr)
 
 
-def test_a_port_in_use_is_refused(tmp_path, data_path, monkeypatch, capsys):
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        monkeypatch.setenv("TF_CONFIG", tf_config([taken.getsockname()[1]], 0))
-        assert train(tmp_path, data_path) == 2
-    assert "cannot listen on port" in one_line(capsys.readouterr().err)
+@pytest.mark.slow
+def test_a_port_in_use_is_refused(tmp_path, data_path):
+    with socket.create_server(("", 0)) as taken:
+        ports = [taken.getsockname()[1], *free_ports(1)]
+        words = ["--data", data_path, *WORDS, *roots(tmp_path)]
+        environment = os.environ | {"TF_CONFIG": tf_config(ports, 0)}
+        finished = run_script("train_dcgan.py", *words, env=environment)
+    assert finished.returncode == 2 and "port may be taken" in one_line(finished.stderr)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"task": {"type": "worker", "index": 0}}'])
+def test_without_a_cluster_in_tf_config_training_is_alone(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert cluster.is_chief("auto")
+    strategy = distributed.connect(TrainSettings())
+    assert strategy.cluster_resolver is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_that_waits_for_the_others_stops_when_told(index, tmp_path, data_path):
+    command = [sys.executable, "-u", REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
+    with subprocess.Popen(
+        [*map(str, command), *roots(tmp_path)],
+        env=os.environ | {"TF_CONFIG": tf_config(free_ports(2), index)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not process.stdout.readline().startswith("Joining the cluster"):
+            assert process.poll() is None
+        time.sleep(1)  # it has begun to wait
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_a_worker_that_came_back_is_counted_once():
+    port = free_ports(1)[0]
+    addresses = [f"127.0.0.1:{port}", "127.0.0.1:1", "127.0.0.1:2"]
+    first = threading.Thread(target=cluster.meet, args=(addresses, addresses[0]), daemon=True)
+    first.start()
+    while True:  # until it listens
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()  # came, and went
+            break
+    others = [threading.Thread(target=cluster.meet, args=(addresses, each)) for each in addresses]
+    others[1].start()
+    first.join(1)
+    assert first.is_alive()
+    others[2].start()
+    for each in (first, *others[1:]):
+        each.join(20)
+        assert not each.is_alive()
 
 
 def test_multi_worker_needs_a_cluster(tmp_path, data_path, capsys):
@@ -146,17 +195,33 @@ def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, dat
 
 
 @pytest.mark.slow
-def test_a_task_of_slurm_joins_its_cluster(tmp_path, data_path):
+def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path):
+    smi = tmp_path / "nvidia-smi"  # there, and finds nothing
+    smi.write_text("#!/bin/sh\necho No devices were found\nexit 6\n")
+    smi.chmod(0o755)
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
+    command += [*roots(tmp_path), "--strategy", "multi_worker", "--epochs", 1]
+    command += ["--port", free_ports(1)[0]]
     slurm = {
-        "SLURM_PROCID": "0",
-        "SLURM_STEP_NUM_TASKS": "1",
-        "SLURM_STEP_TASKS_PER_NODE": "1",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
         "SLURM_STEP_NODELIST": "localhost",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
     }
-    words = ["--data", data_path, *WORDS, "--strategy", "multi_worker", "--epochs", 1]
-    finished = run_script("train_dcgan.py", *words, *roots(tmp_path), env=os.environ | slurm)
-    assert finished.returncode == 0, finished.stderr
-    assert "cluster of 1 workers" in finished.stdout
+    tasks = [
+        subprocess.Popen(
+            [*map(str, command)],
+            env=os.environ | slurm | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for task in range(2)
+    ]
+    for task in tasks:
+        out, err = task.communicate(timeout=300)
+        assert task.returncode == 0, err
+        assert "cluster of 2 workers" in out
 
 
 @pytest.mark.slow

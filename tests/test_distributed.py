@@ -128,3 +128,28 @@ def test_a_lost_worker_is_said_in_one_line_and_our_own_fault_keeps_its_traceback
         distributed.errors_explained(tf.distribute.get_strategy()),
     ):
         raise lost
+
+
+GRAPH_ERROR = """Graph execution error:
+
+Detected at node dense/FusedBatchNormV3 defined at (most recent call last):
+  File "train_dcgan.py", line 1, in <module>
+
+2 root error(s) found.
+  (0) INTERNAL:  No DNN support for stream
+\t [[{{node dense/FusedBatchNormV3}}]]
+\t [[while/body/_1/while/NoOp/_51]]
+0 derived errors ignored. [Op:__inference_interpreted_steps_5243]"""
+
+
+@pytest.mark.parametrize(
+    "text", [GRAPH_ERROR, "{{function_node __wrapped__Add}} No DNN support for stream [Op:Add]"]
+)
+def test_an_error_of_the_gpu_is_one_line(text):
+    with (
+        pytest.raises(
+            UserError, match=r"GPU failed \(InternalError: .*No DNN support for stream\)"
+        ),
+        distributed.errors_explained(tf.distribute.get_strategy()),
+    ):
+        raise tf.errors.InternalError(None, None, text)

@@ -1,6 +1,5 @@
 """Loading TensorFlow: only once it is needed, and quietly."""
 
-import json
 import os
 import resource
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 from cli import UserError
 from config import REPOSITORY
 from helpers import one_line, run_script
-from machine.loading import hidden_messages, hidden_packages
+from machine.loading import hidden_messages
 
 
 @pytest.mark.parametrize("script", ["train_dcgan.py", "generate_digits.py"])
@@ -41,18 +40,6 @@ import matplotlib.figure
 """
     command = [sys.executable, "-c", code]
     subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120)
-
-
-def test_a_package_that_is_loaded_already_stays(tmp_path, monkeypatch):
-    (tmp_path / "rare.py").write_text("is_here = True")
-    monkeypatch.syspath_prepend(tmp_path)
-    with hidden_packages("json", "rare"):
-        assert sys.modules["json"] is json
-        with pytest.raises(ImportError):
-            import rare
-    import rare
-
-    assert rare.is_here
 
 
 def test_native_messages_are_hidden_unless_an_error_ends_the_block(capfd):

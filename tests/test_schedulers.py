@@ -2,13 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from cli import UserError
 from config import TrainSettings
 from helpers import roots
 from machine import cluster
@@ -18,19 +16,12 @@ from storage import runs
 from training import distributed
 
 
-def test_ports_are_a_job_s_own_and_named_when_taken(monkeypatch):
+def test_ports_are_a_job_s_own(monkeypatch):
     ports = set()
     for job in range(4_000_000, 4_001_000):
         monkeypatch.setenv("SLURM_JOB_ID", str(job))
         ports.add(cluster.slurm_port())
     assert len(ports) == 1000 and min(ports) >= 12000 and max(ports) + 16 < 32768
-    with socket.create_server(("", 0)) as server:
-        port = server.getsockname()[1]
-        monkeypatch.setenv("SLURM_PROCID", "1")
-        monkeypatch.setenv("SLURM_LOCALID", "1")
-        with pytest.raises(UserError, match=rf"port {port} .*--port"):
-            cluster.is_chief("multi_worker", port - 1)
-    assert not cluster.is_chief("multi_worker")
     assert cluster.slurm_port(7) == 7
 
 
@@ -92,18 +83,37 @@ REPLICAS = {1: 1, 2: 2, 3: 2, 5: 4, 6: 4, 7: 4, 8: 8}  # of so many GPUs, for a 
 
 
 @pytest.mark.parametrize(("number", "used"), REPLICAS.items())
-def test_the_most_gpus_that_divide_the_batch_are_used(number, used, gpus, monkeypatch, capsys):
+def test_mirrored_uses_the_most_gpus_that_divide_the_batch(number, used, gpus, monkeypatch):
     class Mirrored:
         def __init__(self, devices):
             self.num_replicas_in_sync = len(devices)
 
     monkeypatch.setattr(distributed.tf.distribute, "MirroredStrategy", Mirrored)
     gpus(number)
-    assert distributed.connect(TrainSettings()).num_replicas_in_sync == used == len(gpus.visible)
-    assert (f"{used} of {number} GPUs" in capsys.readouterr().out) == (used < number)
-    gpus(number)
-    assert len(distributed.choose_gpus(TrainSettings(), workers=2)) == used
-    assert len(distributed.choose_gpus(TrainSettings(strategy="one"), workers=1)) == 1
+    settings = TrainSettings(strategy="mirrored")
+    assert distributed.connect(settings).num_replicas_in_sync == used == len(gpus.visible)
+
+
+def test_without_a_name_one_gpu_is_used_the_freest(gpus, monkeypatch):
+    gpus(3)
+    freest = gpus.visible[2]
+    monkeypatch.setattr(distributed.gpu, "freest", lambda number: number - 1)
+    assert distributed.connect(TrainSettings()).num_replicas_in_sync == 1
+    assert gpus.visible == [freest]
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(1, [0]), (4, [3]), (8, [3, 7]), (0, [])])
+def test_tasks_of_slurm_share_the_gpus_of_their_node(seen, expected, gpus, monkeypatch):
+    """Four tasks a node: each is bound to a GPU of its own, or sees all of them."""
+    slurm = {"PROCID": 7, "STEP_NUM_TASKS": 8, "STEP_TASKS_PER_NODE": "4(x2)"}
+    for name, value in (slurm | {"STEP_NODELIST": "n[1-2]"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    gpus(seen)
+    all_of_them = [*gpus.visible]
+    task = distributed.find_cluster(TrainSettings(strategy="multi_worker"))
+    assert task[1:] == ("worker", 7)
+    found = distributed.gpus_of_task(*task)
+    assert found == [all_of_them[i] for i in expected]
 
 
 def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):

@@ -4,18 +4,20 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import re
+import signal
+import threading
 
 import tensorflow as tf
 
 from cli import UserError, say
-from machine.cluster import EXAMPLE, slurm_port
+from config import REPOSITORY
+from machine import cluster, gpu
+from machine.command import pip_command
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 WORKER_LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
-
-FIRST_WITH_TF32 = (8, 0)  # compute capability of the first GPUs that have it
 
 
 def connect(settings):
@@ -25,26 +27,27 @@ def connect(settings):
     rewriting, whose order varies from process to process, is switched off as well. Raises
     UserError when the cluster does not come together or the settings do not fit the strategy.
     """
-    strategy_name, resolver = settings.strategy, None
-    if strategy_name == "multi_worker" or (strategy_name == "auto" and "TF_CONFIG" in os.environ):
-        resolver = find_cluster(settings)  # under Slurm it says which GPUs are ours
-    gpus = choose_gpus(settings, count_workers(resolver))
-    for gpu in gpus:
-        with contextlib.suppress(RuntimeError):  # in a notebook they may be in use already
-            tf.config.experimental.set_memory_growth(gpu, True)
     tf32 = settings.tf32 == "on" or (settings.tf32 == "auto" and not settings.deterministic)
     tf.config.experimental.enable_tensor_float_32_execution(tf32)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    if resolver:
-        strategy = join_cluster(resolver, len(gpus))
-    elif strategy_name in ("auto", "mirrored") and len(gpus) > 1:
-        strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
+    is_many = settings.strategy == "multi_worker"
+    if is_many or (settings.strategy == "auto" and cluster.task_of_tf_config()):
+        spec, kind, index = find_cluster(settings)
+        share = settings.batch_size // len(addresses(spec))
+        gpus = use_gpus(gpus_of_task(spec, kind, index), share)
+        strategy = join_cluster(spec, kind, index, len(gpus))
     else:
-        if strategy_name == "mirrored":
-            say("--strategy mirrored: there is only one device; using it")
+        gpus = visible_gpus()
+        if settings.strategy != "mirrored" and len(gpus) > 1:
+            gpus = [gpus[gpu.freest(len(gpus))]]
+        gpus = use_gpus(gpus, settings.batch_size)
         strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
+        if len(gpus) > 1:
+            strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
+        elif settings.strategy == "mirrored":
+            say("--strategy mirrored: there is only one device; using it")
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
         raise UserError(
@@ -56,101 +59,128 @@ def connect(settings):
     return strategy
 
 
-def choose_gpus(settings, workers):
-    """This process' GPUs to compute on: one, or the most that divide the batch among all workers.
+def visible_gpus():
+    """The GPUs that this process may use, also after drawing has hidden them from TensorFlow."""
+    if not tf.config.get_visible_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # it has computed already, in a notebook
+            tf.config.set_visible_devices(tf.config.list_physical_devices("GPU"), "GPU")
+    return tf.config.get_visible_devices("GPU")
 
-    Other GPUs are hidden from TensorFlow; if it is already initialised they stay visible but
-    unused.
-    """
-    gpus = tf.config.get_visible_devices("GPU")
-    share = settings.batch_size // workers  # of the batch, for this worker
-    most = 1 if settings.strategy == "one" else len(gpus)
-    chosen = gpus[: max([n for n in range(1, most + 1) if share % n == 0], default=0)]
-    if len(chosen) < len(gpus):
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices(chosen, "GPU")
-        if len(chosen) < most:
-            say(
-                f"Using {len(chosen)} of {len(gpus)} GPUs: --batch_size {settings.batch_size} does "
-                f"not divide among more; another --run could take one that does, such as "
-                f"{workers * len(gpus) * max(1, round(share / len(gpus)))}"
-            )
-    return chosen
+
+def use_gpus(gpus, share):
+    """Have TensorFlow use as many of these GPUs as divide a share of the batch; return them."""
+    number = max((n for n in range(1, len(gpus) + 1) if share % n == 0), default=0)
+    gpus = gpus[:number]
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices(gpus, "GPU")
+        for each in gpus:
+            tf.config.experimental.set_memory_growth(each, True)
+    return gpus
 
 
 def find_cluster(settings):
-    """The resolver of the cluster that TF_CONFIG, or else Slurm, describes."""
-    resolvers = tf.distribute.cluster_resolver
-    if "TF_CONFIG" in os.environ:
-        resolver = resolvers.TFConfigClusterResolver()
-        try:
-            resolver.cluster_spec()
-        except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"TF_CONFIG describes no cluster ({reason}); for example: {EXAMPLE}"
-            ) from error
-        return resolver
-    # Without NVIDIA's tools it cannot count the GPUs itself.
-    no_gpu = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
-    options = {"port_base": slurm_port(settings.port)}
-    options |= {} if shutil.which("nvidia-smi") else no_gpu
+    """The tf.train.ClusterSpec of TF_CONFIG, or else of Slurm, and this task's kind and index."""
+    if task := cluster.task_of_tf_config():
+        workers, kind, index = task
+        return tf.train.ClusterSpec(workers), kind, index
     try:
-        resolver = resolvers.SlurmClusterResolver(**options)
-        resolver.cluster_spec()  # says which GPUs are ours
-        return resolver
+        # One GPU a task, and enough of them: which are ours is decided by gpus_of_task.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=cluster.slurm_port(settings.port),
+            gpus_per_node=10**4,
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        return resolver.cluster_spec(), resolver.task_type, resolver.task_id
     except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"Slurm's variables describe no cluster: {error}") from error
 
 
-def count_workers(resolver):
-    """How many processes a cluster has; 1 where there is none."""
-    if resolver is None:
-        return 1
-    spec = resolver.cluster_spec()
-    return max(1, sum(map(spec.num_tasks, spec.jobs)))
+def gpus_of_task(spec, kind, index):
+    """The GPUs of this task: all that it sees, or its share if its node's tasks see the same ones.
+
+    Slurm may bind each task to its own. Then it sees fewer than its node has tasks.
+    """
+    gpus, own = visible_gpus(), spec.task_address(kind, index)
+    on_node = [each for each in addresses(spec) if each.split(":")[0] == own.split(":")[0]]
+    if "TF_CONFIG" in os.environ or len(gpus) < len(on_node):
+        return gpus
+    return gpus[on_node.index(own) :: len(on_node)]
 
 
-def join_cluster(resolver, num_gpus):
+def addresses(spec):
+    """The addresses of a cluster's workers, the chief's first."""
+    return [
+        each for kind in ("chief", "worker") if kind in spec.jobs for each in spec.job_tasks(kind)
+    ]
+
+
+def join_cluster(spec, kind, index, num_gpus):
     """The strategy of a cluster, once all its workers are there, on so many GPUs of each."""
-    workers, spec = count_workers(resolver), resolver.cluster_spec()
-    address = spec.task_address(resolver.task_type, resolver.task_id)
+    workers, own = addresses(spec), spec.task_address(kind, index)
+    say(f"Joining the cluster of {len(workers)} workers as {own}; it begins when all are there")
     try:
-        if "TF_CONFIG" not in os.environ:  # Slurm's resolver counts the GPUs that we leave, too
-            resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-                spec,
-                task_type=resolver.task_type,
-                task_id=resolver.task_id,
-                num_accelerators={"GPU": num_gpus},
-                rpc_layer="grpc",
-            )
-        say(f"Joining the cluster of {workers} workers as {address}; it begins when all are there")
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        if len(workers) > 1:
+            cluster.meet(workers, own)
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            spec,
+            task_type=kind,
+            task_id=index,
+            num_accelerators={"GPU": num_gpus},
+            rpc_layer="grpc",
+        )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"the cluster did not come together, here at {address}: {reason}; its port may be "
-            "taken (under Slurm --port gives another one) or closed to the other hosts"
+            f"the cluster did not come together, here at {own} ({shortened(error)}); its port may "
+            "be taken (under Slurm --port gives another one) or closed to the other hosts"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has begun to ignore it
+    return strategy
 
 
 @contextlib.contextmanager
 def errors_explained(strategy):
-    """Turn TensorFlow's errors about memory, or a worker that left, into one UserError."""
+    """Turn TensorFlow's errors about memory, a GPU or a worker that left into one UserError."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "out of memory; close what else uses it, or give another --run a smaller --batch_size"
         ) from error
-    except WORKER_LOST as error:
-        if strategy.cluster_resolver is None:
+    except (tf.errors.OpError, RuntimeError) as error:
+        reason = shortened(error)
+        if strategy.cluster_resolver and isinstance(error, WORKER_LOST):
+            raise UserError(
+                "another worker was lost; start all workers again, any number that divides the "
+                f"batch, to continue from the last checkpoint ({reason})"
+            ) from error
+        if not gpu.has_failed(reason):
             raise
-        reason = " ".join(str(error).split())[:200]
+        packages = pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
         raise UserError(
-            "another worker was lost; start all workers again, any number that divides the batch, "
-            f"to continue from the last checkpoint ({type(error).__name__}: {reason})"
+            f"the GPU failed ({reason}); another program may have it (nvidia-smi), or a library "
+            f"does not fit ({packages}); the same command continues from the last checkpoint"
         ) from error
+
+
+def shortened(error):
+    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
+    text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
+    if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
+        text = of_node[1]
+    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"
+
+
+def can_leave_xla(settings, error):
+    """Whether an error at the first compiled step is one to go on from without XLA; then say so."""
+    if settings.compile == "on" or isinstance(error, tf.errors.ResourceExhaustedError):
+        return False
+    say(
+        f"note: XLA cannot be used here ({shortened(error)}); training goes on without, more slowly"
+    )
+    return True
 
 
 def rows_of_replica(batch):
@@ -214,16 +244,21 @@ def use_xla(settings, strategy):
     return settings.compile == "on" or (settings.compile == "auto" and bool(one_gpu))
 
 
+def details_of_gpus():
+    """The device_name and compute_capability of each GPU in use, as TensorFlow knows them."""
+    gpus = tf.config.get_visible_devices("GPU")
+    return [tf.config.experimental.get_device_details(each) for each in gpus]
+
+
 def describe(strategy):
     """The devices of a strategy, in words."""
-    gpus = tf.config.get_visible_devices("GPU")
+    details = details_of_gpus()
     replicas = strategy.num_replicas_in_sync
-    if not gpus:
+    if not details:
         words = f"the CPU, {os.cpu_count()} cores"
     else:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         words = ", ".join(each.get("device_name", "a GPU") for each in details)
-        if min(each.get("compute_capability", (0, 0)) for each in details) >= FIRST_WITH_TF32:
+        if min(each.get("compute_capability", (0, 0)) for each in details) >= gpu.FIRST_WITH_TF32:
             is_on = tf.config.experimental.tensor_float_32_execution_enabled()
             words += f", TF32 {'on' if is_on else 'off'}"
     if replicas > 1:
@@ -236,6 +271,12 @@ class Devices:
 
     def __init__(self, settings):
         self.strategy = connect(settings)
+        with errors_explained(self.strategy):
+            tf.zeros([]) + 1  # starts a GPU, before there is anything to lose
         self.compiled = use_xla(settings, self.strategy)
         self.workers = Workers(self.strategy)
         self.description = describe(self.strategy)
+        details = details_of_gpus()
+        notes = [gpu.warning(each.get("compute_capability", (9, 0))) for each in details]
+        if note := notes[0] if details else gpu.why_none():
+            say(f"note: {note}")

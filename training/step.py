@@ -10,7 +10,7 @@ import tensorflow as tf
 import models
 from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
-from training.distributed import rows_of_replica
+from training.distributed import can_leave_xla, rows_of_replica
 from training.losses import (
     check_images_stay_apart,
     check_losses,
@@ -57,6 +57,7 @@ class Trainer:
         with tf.device("CPU:0"):
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
+        self.has_compiled = False
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
 
@@ -75,7 +76,14 @@ class Trainer:
         Returns the METRICS of each step, float32 (count, 4).
         """
         if self.compiled:
-            return self.run_programs(order, count)
+            try:
+                metrics = self.run_programs(order, count)
+                self.has_compiled = True
+                return metrics
+            except tf.errors.OpError as error:  # the compiler's, if it is the first program
+                if self.has_compiled or not can_leave_xla(self.settings, error):
+                    raise
+                self.compiled = False
         return self.interpreted_steps(order, np.array(count, np.int32)).numpy()
 
     def run_programs(self, order, count):

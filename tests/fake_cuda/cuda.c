@@ -176,15 +176,16 @@ int cuCtxSynchronize(void) { note("SYNC context"); return 0; }
 int cuLaunchHostFunc(void *stream, void (*f)(void *), void *data) { f(data); return 0; }
 
 int cuModuleLoadData(void **module, const void *code) {
-  *module = handle();
-  return set("FAKE_MODULE", 0);
+  int error = set("FAKE_MODULE", 0);
+  *module = error ? 0 : handle();
+  return error;
 }
 
 MAKES_HANDLE(cuModuleLoadFatBinary)
 
 int cuModuleGetFunction(void **function, void *module, const char *name) {
-  *function = strdup(name);
-  return 0;
+  *function = module ? strdup(name) : 0;
+  return module ? 0 : 400;
 }
 
 int cuModuleGetGlobal_v2(address *at, size_t *size, void *module, const char *name) {
@@ -202,6 +203,7 @@ int cuFuncGetAttribute(int *value, int attribute, void *function) {
 }
 
 int cuLaunchKernel(const char *name, unsigned gx, unsigned gy, unsigned gz) {
+  if (!name) return 400;
   note("LAUNCH kernel %s", name);
   return 0;
 }
@@ -231,6 +233,7 @@ static const char *error_name(int error) {
     case 209: return "CUDA_ERROR_NO_BINARY_FOR_GPU";
     case 218: return "CUDA_ERROR_INVALID_PTX";
     case 222: return "CUDA_ERROR_UNSUPPORTED_PTX_VERSION";
+    case 400: return "CUDA_ERROR_INVALID_HANDLE";
     case 803: return "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH";
     default: return "CUDA_ERROR_UNKNOWN";
   }

@@ -1,0 +1,131 @@
+"""NVIDIA GPUs: help TensorFlow find one, say why it finds none, and explain its errors."""
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+from config import REPOSITORY
+from machine.command import pip_command
+
+# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
+DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
+# Of TensorFlow's lines about a GPU that it does not use, the ones that say why, best first.
+REASONS = (
+    r"Could not load dynamic library .*?(?=; LD_LIBRARY_PATH)",
+    r"failed call to cuInit.*?(?=: CUDA_ERROR|$)",
+    r"(?:Ignoring|Skipping) (?:visible|registering).*",
+    r"Could not find cuda drivers.*",
+)
+LOOK = """
+from machine import gpu
+gpu.prepare()
+import tensorflow
+tensorflow.config.list_physical_devices("GPU")
+"""
+FIRST_WITH_TF32 = (8, 0)
+SUPPORTED = (7, 5), (12, 0)  # compute capabilities, by cuDNN from 9.11 and by TensorFlow's wheel
+
+
+def has_driver():
+    """Whether NVIDIA's driver is here, or has been shared with this container."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    except OSError:
+        return any(map(os.path.exists, DRIVER))
+
+
+def installed_file(package, pattern):
+    """The path of the first file of an installed package whose name matches, or None."""
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((path.locate() for path in files if re.fullmatch(pattern, path.name)), None)
+
+
+def prepare():
+    """Let TensorFlow find its CUDA packages; to be called before it is loaded.
+
+    TensorFlow 2.21.0 does not look into cuSOLVER's package, and uses no GPU without it; but a
+    library that has been loaded is found by its name.
+    """
+    if not has_driver():
+        return
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi numbers them
+    if ptxas := installed_file("nvidia-cuda-nvcc-cu12", "ptxas"):
+        os.environ["PATH"] = f"{ptxas.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    if solver := installed_file("nvidia-cusolver-cu12", r"libcusolver\.so\.\d+"):
+        for path in (solver.name, solver):  # the system's own, if there is one
+            try:
+                ctypes.CDLL(path)
+                break
+            except OSError:  # TensorFlow says what is missing
+                continue
+
+
+def why_none():
+    """Why TensorFlow uses no GPU although NVIDIA's driver is here, in one line; else ""."""
+    import tensorflow as tf
+
+    if not has_driver():
+        return ""
+    if tf.config.list_physical_devices("GPU"):
+        return (
+            "drawing left the GPU unused in this process; to train on it, restart Python (in a "
+            "notebook, its kernel)"
+        )
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return "no GPU is used because CUDA_VISIBLE_DEVICES hides them all"
+    if not tf.test.is_built_with_cuda():
+        return "no GPU is used: TensorFlow's package for this kind of processor has no CUDA"
+    # A second process is asked, because this one has TensorFlow's messages switched off.
+    env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1"}
+    command = [sys.executable, "-c", LOOK]
+    said = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True).stderr
+    found = filter(None, (re.search(pattern, said) for pattern in REASONS))
+    reason = next((match[0] for match in found), "TensorFlow does not say why")
+    if "dynamic library" in reason:
+        advice = pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
+    else:
+        advice = "does nvidia-smi list a GPU, and is its driver new enough?"
+    return f"no GPU is used: {reason}; {advice}"
+
+
+def freest(number):
+    """Which of `number` GPUs has the most free memory, by nvidia-smi; 0 if that cannot tell."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(number)))
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        rows = [line.split(", ") for line in said.stdout.splitlines()]
+        free = {name: int(free) for index, uuid, free in rows for name in (index, uuid)}
+        names = [name.strip() for name in visible.split(",")]
+        return max(range(number), key=lambda i: free[names[i]])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, IndexError):
+        return 0
+
+
+def warning(capability):
+    """What to know before training on a GPU of this compute capability, a pair; "" if nothing."""
+    words = f"a GPU of compute capability {'.'.join(map(str, capability))}"
+    oldest, too_new = SUPPORTED
+    if capability < oldest:
+        return (
+            f"cuDNN no longer supports {words} since 9.11: give --compile off after "
+            + pip_command("install", "nvidia-cudnn-cu12<9.11")
+        )
+    if capability >= too_new:
+        return (
+            f"TensorFlow's package has no code for {words}; if training fails, use NVIDIA's "
+            "container of TensorFlow, a later TensorFlow, or the CPU (CUDA_VISIBLE_DEVICES=-1)"
+        )
+    return ""
+
+
+def has_failed(reason):
+    """Whether an error with this text comes from a GPU, its driver or its libraries."""
+    return re.search("CUDA|DNN|BLAS|NCCL", reason) is not None
