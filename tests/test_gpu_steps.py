@@ -32,4 +32,4 @@ def test_with_xla_a_step_has_few_kernels_and_the_host_waits_once_an_epoch(count)
 def test_without_xla_all_operations_run_on_the_gpu(count, precision):
     """One that did not would have its inputs copied back."""
     found = count("--compile", "off", "--precision", precision)
-    assert found["D2H"] < 1 + 2 / STEPS  # whether there is a penalty
+    assert max(found["SYNC"], found["D2H"]) < 2 / STEPS

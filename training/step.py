@@ -112,12 +112,13 @@ class Trainer:
         """`count` steps, operation by operation; the host gathers the batches."""
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
         for i in tf.range(count):
-            with tf.device("CPU:0"):
-                batch = tf.gather(self.images, order[self.step % tf.shape(order, tf.int64)[0]])
+            with tf.device("CPU:0"):  # where what decides for a penalty need not be waited for
+                step = self.step.value()
+                has_penalty = step % R1_INTERVAL == 0
+                batch = tf.gather(self.images, order[step % tf.shape(order, tf.int64)[0]])
             shape = [order.shape[1], self.noise_dim]
-            z = normal_noise(TRAINING, self.settings.seed, self.step, shape)
-            step = self.step.value()
-            metrics = metrics.write(i, self.take_step(batch, z, step, step % R1_INTERVAL == 0))
+            z = normal_noise(TRAINING, self.settings.seed, step, shape)
+            metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
             self.step.assign_add(1)
         return metrics.stack()
 
