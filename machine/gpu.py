@@ -15,7 +15,7 @@ DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 # Of TensorFlow's lines about a GPU that it does not use, the ones that say why, best first.
 REASONS = (
     r"Could not load dynamic library .*?(?=; LD_LIBRARY_PATH)",
-    r"failed call to cuInit.*?(?=: CUDA_ERROR|$)",
+    r"failed call to cuInit(?:.*?CUDA_ERROR_\w+|.*)",
     r"(?:Ignoring|Skipping) (?:visible|registering).*",
     r"Could not find cuda drivers.*",
 )
