@@ -6,9 +6,7 @@ Needs no TensorFlow: tests/test_versions.py runs it on other versions of Python.
 import gzip
 import io
 import pickle
-import random
 import re
-import struct
 import subprocess
 import sys
 import zipfile
@@ -25,47 +23,45 @@ import data
 import readers
 from cli import UserError
 
-noise = np.random.default_rng(0)
-DIGITS = noise.integers(0, 256, (5, 28, 28), np.uint8)
+DIGITS = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
 DIGITS[0, 0, :2] = 0, 255
 
 
-def idx(array, magic=0x800):
+def packed(write, *arguments, **options):
+    """The bytes that a function writes to a file."""
+    file = io.BytesIO()
+    write(file, *arguments, **options)
+    return file.getvalue()
+
+
+def idx(array):
     """The bytes of an IDX file."""
-    return struct.pack(f">{1 + array.ndim}I", magic + array.ndim, *array.shape) + array.tobytes()
+    return readers.idx_header(array.shape) + array.tobytes()
 
 
 def npy(array):
     """The bytes of an .npy."""
-    packed = io.BytesIO()
-    np.save(packed, array)
-    return packed.getvalue()
+    return packed(np.save, array)
 
 
 def npz(*arrays, **named):
     """The bytes of an .npz."""
-    packed = io.BytesIO()
-    np.savez(packed, *arrays, **named)
-    return packed.getvalue()
+    return packed(np.savez, *arrays, **named)
 
 
 def zip_of(contents):
     """The bytes of a zip with these files, {name: bytes}."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
-    return packed.getvalue()
+    return file.getvalue()
 
 
 def png(picture, mode=None, **options):
     """The bytes of a PNG of an array, converted to one of Pillow's modes."""
-    image, packed = Image.fromarray(picture), io.BytesIO()
-    palette = options.pop("palette", None)
-    if palette:
-        image.putpalette(palette)
-    (image.convert(mode) if mode else image).save(packed, "PNG", **options)
-    return packed.getvalue()
+    image = Image.fromarray(picture)
+    return packed((image.convert(mode) if mode else image).save, "PNG", **options)
 
 
 def fill(folder, contents):
@@ -98,16 +94,11 @@ PLAIN = {
     "channel last": npz(DIGITS[..., None]),
     "channel first": npz(DIGITS[:, None]),
     "grey saved as colour": npz(DIGITS[..., None].repeat(3, -1)),
-    "ours": npz(images=DIGITS, labels=np.arange(5), confidence=np.ones(5), index=np.arange(5)),
     "another name": npz(pictures=DIGITS, labels=np.arange(5)),
     "with a test set": npz(x_train=DIGITS, x_test=DIGITS[:2]),
     "wide integers": npy(DIGITS.astype(np.int64)),
-    "floats": npy(DIGITS.astype(np.float64)),
     "floats up to 1": npy(DIGITS / 255),
-    "floats up to 1 between the levels": npy((DIGITS / 255 + 0.001).clip(0, 1)),
-    "narrow floats up to 1": npy((DIGITS / 255).astype(np.float16)),
     "floats from -1 to 1": npy((DIGITS / 127.5 - 1).astype(np.float32)),
-    "columns first": npy(np.asfortranarray(DIGITS)),
     "added by an archiver": zip_of({"x.npy": npy(DIGITS), "__MACOSX/._x.npy": npy(DIGITS[:2])}),
 }
 
@@ -121,41 +112,30 @@ def test_arrays_that_say_what_they_are_are_read(tmp_path, kind):
 
 
 def test_one_image_and_black_and_white_ones(tmp_path):
-    (tmp_path / "a").write_bytes(npy(DIGITS[0]))
-    np.testing.assert_array_equal(data.load_images(tmp_path / "a"), DIGITS[:1])
-    (tmp_path / "a").write_bytes(npy(DIGITS > 99))
-    np.testing.assert_array_equal(data.load_images(tmp_path / "a"), 255 * (DIGITS > 99))
+    for array, expected in ((DIGITS[0], DIGITS[:1]), (DIGITS > 99, 255 * (DIGITS > 99))):
+        (tmp_path / "a").write_bytes(npy(array))
+        np.testing.assert_array_equal(data.load_images(tmp_path / "a"), expected)
 
 
 DOUBTFUL = {
     "two sets": (npz(DIGITS, DIGITS), "several arrays of images"),
     "labels": (npz(labels=np.arange(5)), "it has: labels int64 (5,)"),
-    "labels as IDX": (idx(np.arange(5, dtype=np.uint8)), "uint8 (5,)"),
     "another size": (npz(x_train=np.zeros((5, 32, 32), np.uint8)), "(5, 32, 32)"),
-    "images last": (npy(np.moveaxis(DIGITS, 0, -1)), "(28, 28, 5)"),
-    "colours": (npz(noise.integers(0, 256, (5, 28, 28, 3), np.uint8)), "(5, 28, 28, 3)"),
+    "colours": (npz(np.stack([DIGITS, DIGITS.swapaxes(1, 2), DIGITS], -1)), "(5, 28, 28, 3)"),
     "standardised": (npy((DIGITS - DIGITS.mean()) / DIGITS.std()), "numbers from -"),
     "zero and one": (npy(DIGITS % 2), "numbers from 0 to 1"),
     "not finite": (npy(np.where(DIGITS > 99, np.nan, 0.0)), "from nan to nan"),
     "beyond 255": (npy(DIGITS.astype(int) + 1), "to 256"),
-    "fractions": (npy(DIGITS + 0.25), "to 255.2"),
-    "black": (npy(np.zeros((3, 28, 28))), "from 0 to 0"),
-    "text": (npy(np.full((5, 28, 28), "a")), "wanted are images"),
     "none": (npy(DIGITS[:0]), "no images"),
     "objects": (npz(x_train=np.array([DIGITS, None], object)), "cannot be read"),
     "a pickle": (pickle.dumps(DIGITS), "no .npz"),
     "an empty file": (b"", "no .npz"),
-    "a picture": (png(DIGITS[0]), "no .npz"),
     "a short IDX file": (idx(DIGITS)[:-1], "cannot be read"),
     "a long IDX file": (idx(DIGITS) + b"x", "its length"),
-    "labels that claim to be images": (idx(DIGITS[0], 0x801), "cannot be read"),
     "a short gzip": (gzip.compress(idx(DIGITS))[:-9], "cannot be read"),
     "a short zip": (npz(x_train=DIGITS)[:-9], "cannot be read"),
-    "no array": (zip_of({"x_train.npy": b"no array"}), "cannot be read"),
     "a zip of pictures": (zip_of({"0/a.png": png(DIGITS[0])}), "a zip of 0/a.png; unpack it"),
-    "a claim of an .npy": (npy(DIGITS).replace(b"(5, 28", b"(9**9, 28"), "cannot be read"),
-    "a claim of an IDX file": (readers.idx_header((2**31, 28, 28)) + b"x", "cannot be read"),
-    "a plain zip claim": (b"PK\x03\x04" + b"\0" * 90, "cannot be read"),
+    "a large claim": (readers.idx_header((2**31, 28, 28)) + b"x", "cannot be read"),
 }
 
 
@@ -174,83 +154,64 @@ class Trap:
         return Path.mkdir, (Path("unpickled"),)
 
 
-def test_labels_that_are_objects_or_damaged_do_not_matter(tmp_path, monkeypatch):
+def test_labels_that_are_objects_do_not_matter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", X=DIGITS.reshape(5, 784).astype(float), y=np.array([Trap()], object))
-    with zipfile.ZipFile("a.npz", "a") as archive:
-        archive.writestr("notes.npy", b"no array")
     np.testing.assert_array_equal(data.load_images("a.npz"), DIGITS)
     assert not Path("unpickled").exists()
 
 
-def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
+def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "LARGEST_ARCHIVE", 1 << 20)
     large = bytes(3 << 20)
-    for content in (gzip.compress(large), zip_of({"x_train.npy": large}), large):
+    for content in (gzip.compress(large), zip_of({"x_train.npy": large})):
         (tmp_path / "a").write_bytes(content)
         assert "unpacks to more" in refusal(data.load_images, tmp_path / "a")
-    path = tmp_path / "b.npz"
-    np.savez(path, much=large, images=DIGITS)  # what is not asked for is not read
-    np.testing.assert_array_equal(data.load_images(path), DIGITS)
 
 
 GREY = np.linspace(0, 255, 28).round().astype(np.uint8)[None].repeat(28, 0)
 BLACK_WHITE = np.tile(np.array([0, 255, 255, 0], np.uint8), (28, 7))
-OPAQUE = np.full_like(GREY, 255)
-LEVELS = bytes(np.arange(256, dtype=np.uint8).repeat(3))
+PALETTE = Image.fromarray(GREY)
+PALETTE.putpalette(bytes(np.arange(255, -1, -1, dtype=np.uint8).repeat(3)))
 PNGS = {
-    "8 bits": (GREY, png(GREY)),
     "16 bits": (GREY, png(GREY.astype(np.uint16) * 257)),
     "1 bit": (BLACK_WHITE, png(BLACK_WHITE, "1")),
-    "palette": (GREY, png(GREY, palette=LEVELS)),
-    "palette the other way round": (255 - GREY, png(GREY, palette=LEVELS[::-1])),
-    "palette with a transparent ground": (GREY, png(GREY, palette=LEVELS, transparency=0)),
+    "palette": (255 - GREY, packed(PALETTE.save, "PNG")),
     "grey as colour": (GREY, png(GREY, "RGB")),
-    "grey with opacity": (GREY, png(GREY, "LA")),
     "colour with opacity": (GREY, png(GREY, "RGBA")),
-    "ink on nothing": (GREY, png(np.stack([OPAQUE, GREY], -1))),
+    "ink on nothing": (GREY, png(np.stack([np.full_like(GREY, 255), GREY], -1))),
     "a transparent level": (GREY, png(GREY, transparency=0)),
     "enlarged": (GREY, png(GREY.repeat(4, 0).repeat(4, 1))),
 }
 
 
 @pytest.mark.parametrize("kind", PNGS)
-def test_pictures_of_every_kind_have_the_right_grey_levels(tmp_path, kind, capsys):
+def test_pictures_of_every_kind_have_the_right_grey_levels(tmp_path, kind):
     expected, content = PNGS[kind]
-    fill(tmp_path, {f"{number}.png": content for number in range(3)})
-    np.testing.assert_array_equal(data.load_images(tmp_path), [expected] * 3)
-    assert capsys.readouterr().out == f"{tmp_path}: 3 pictures\n"
+    (tmp_path / "a.png").write_bytes(content)
+    np.testing.assert_array_equal(data.load_images(tmp_path), [expected])
 
 
 def test_every_picture_below_a_folder_counts_and_others_are_told(tmp_path, capsys):
     jpeg = imageio.imwrite("<bytes>", GREY, extension=".jpg")
     red = png(np.tile(np.array([255, 0, 0], np.uint8), (28, 28, 1)))
     pictures = ["a.png", "B.PNG", "46/a.png", "letter A/deep/a.Png", "0/é.png"]
-    fill(tmp_path, dict.fromkeys(pictures, png(GREY)) | {"c.JPG": jpeg, "d.jpeg": jpeg})
-    fill(
-        tmp_path,
-        {"red.png": red, "small.png": png(GREY[:14, :14]), "large.png": png(DIGITS[0, 1:])},
-    )
-    fill(tmp_path, {"broken.png": png(GREY)[:-30], "empty.png": b"", "labels.csv": b"0,1"})
+    fill(tmp_path, dict.fromkeys(pictures, png(GREY)) | {"c.JPG": jpeg, "red.png": red})
+    fill(tmp_path, {"large.png": png(DIGITS[0, 1:]), "broken.png": b"", "labels.csv": b"0,1"})
     fill(tmp_path, {"._a.png": b"", ".hidden/a.png": png(GREY), "__MACOSX/46/._a.png": b""})
     (tmp_path / "in a circle").symlink_to(tmp_path)
-    elsewhere = fill(tmp_path.with_name("elsewhere"), {"a.png": png(GREY)})
-    (tmp_path / "linked").symlink_to(elsewhere)
     images = data.load_images(tmp_path)
-    assert (np.abs(images - GREY.astype(float)).max((1, 2)) < 5).sum() == 8
+    assert (np.abs(images - GREY.astype(float)).max((1, 2)) < 5).sum() == 6
     assert 70 < images[-1].max() < 80  # a colour is as bright as it looks
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{tmp_path}: 9 pictures; ")
+    assert line.startswith(f"{tmp_path}: 7 pictures; ")
     for remark in (
-        f"2 left out, cannot be read ({tmp_path}/broken.png, ...)",
-        f"2 left out, not 28x28 ({tmp_path}/large.png, 28x27, ...)",
+        f"1 left out, cannot be read ({tmp_path}/broken.png)",
+        f"1 left out, not 28x28 ({tmp_path}/large.png, 28x27)",
         f"1 left out, not a PNG, JPEG or BMP ({tmp_path}/labels.csv)",
         f"1 in colour, read by their brightness ({tmp_path}/red.png)",
     ):
         assert remark in line
-    for name in (*pictures, "c.JPG", "d.jpeg", "red.png", "linked"):
-        (tmp_path / name).unlink()
-    assert "28x27" in refusal(data.load_images, tmp_path)
 
 
 SET = {
@@ -259,38 +220,37 @@ SET = {
     "t10k-images-idx3-ubyte": DIGITS[:2],
     "t10k-labels-idx1-ubyte": np.arange(2, dtype=np.uint8),
 }
+PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
-@pytest.mark.parametrize("packing", ["plain", "gzip", "zip", "zip of gzip", "folders as of Kaggle"])
+@pytest.mark.parametrize("packing", ["plain", "gzip", "zip of gzip", "folders as of Kaggle"])
 def test_a_labelled_set_as_its_authors_ship_it(tmp_path, packing):
     contents = {name: idx(array) for name, array in SET.items()}
     if packing == "folders as of Kaggle":
-        again = {f"{name}/{name}": content for name, content in contents.items()}
-        contents = {n.replace("-idx", ".idx"): content for n, content in contents.items()} | again
+        contents = {f"{n}/{n.replace('-idx', '.idx')}": each for n, each in contents.items()}
     if "gzip" in packing:
         contents = {f"{name}.gz": gzip.compress(each) for name, each in contents.items()}
-    contents |= {f"{added}{name}": b"" for added in ("._", "__MACOSX/._") for name in contents}
+    contents |= {f"{added}{name}": b"" for added in ("._", "__MACOSX/._") for name in SET}
     path = fill(tmp_path / "set", contents)
     if packing.startswith("zip"):
         path = tmp_path / "set.zip"
         path.write_bytes(zip_of({f"gzip/{name}": each for name, each in contents.items()}))
     np.testing.assert_array_equal(data.load_images(path), DIGITS)
-    arrays = data.load_parts(path, "x_train", "y_train", "x_test", "y_test")
-    for name, array in zip(("x_train", "y_train", "x_test", "y_test"), SET.values()):
+    arrays = data.load_parts(path, *PARTS)
+    for name, array in zip(PARTS, SET.values()):
         np.testing.assert_array_equal(arrays[name], array)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path):
-    fill(tmp_path, {"train-images-idx3-ubyte": idx(DIGITS)})
-    assert "x_test" in refusal(data.load_parts, tmp_path, "x_train", "x_test")
-    np.savez(tmp_path / "a.npz", x_train=DIGITS)
-    assert "x_test" in refusal(data.load_parts, tmp_path / "a.npz", "x_train", "x_test")
+    fill(tmp_path, {"train-images-idx3-ubyte": idx(DIGITS), "a.npz": npz(x_train=DIGITS)})
+    for path in (tmp_path, tmp_path / "a.npz"):
+        assert "x_test" in refusal(data.load_parts, path, "x_train", "x_test")
 
 
 @pytest.mark.parametrize("is_zip", [False, True])
 def test_of_several_sets_the_one_that_a_refusal_names_can_be_given(tmp_path, is_zip):
     names = [f"gzip/emnist-{name}-train-images-idx3-ubyte.gz" for name in ("letters", "digits")]
-    contents = {name: gzip.compress(idx(DIGITS)) for name in names}
+    contents = dict.fromkeys(names, gzip.compress(idx(DIGITS)))
     path = fill(tmp_path / "sets", contents)
     if is_zip:
         path = tmp_path / "gzip.zip"
@@ -298,23 +258,17 @@ def test_of_several_sets_the_one_that_a_refusal_names_can_be_given(tmp_path, is_
     line = refusal(data.load_images, path)
     assert "several sets" in line
     np.testing.assert_array_equal(data.load_images(line.split(": ")[-1]), DIGITS.swapaxes(1, 2))
-    if not is_zip:
-        fill(path, {"gzip/train-images-idx3-ubyte": idx(DIGITS[:3])})
-        assert len(data.load_images(path)) == 3
 
 
-@pytest.mark.parametrize("ending", ["train-images-idx3-ubyte.gz", "Train-Images.idx3-ubyte"])
-def test_emnist_is_turned_upright_and_says_so(tmp_path, ending, capsys):
-    content = idx(np.ascontiguousarray(DIGITS.swapaxes(1, 2)))
-    content = gzip.compress(content) if ending.endswith(".gz") else content
-    fill(tmp_path, {f"emnist-letters-{ending}": content})
-    for path in (tmp_path, tmp_path / f"emnist-letters-{ending}"):
+def test_emnist_is_turned_upright_and_says_so(tmp_path, capsys):
+    name = "emnist-letters-Train-Images.idx3-ubyte"
+    fill(tmp_path, {name: idx(DIGITS.swapaxes(1, 2))})
+    for path in (tmp_path, tmp_path / name):
         for transpose in (False, True):
             images = data.load_images(path, transpose=transpose)
             np.testing.assert_array_equal(images, DIGITS)
             assert capsys.readouterr().out.count("turned upright") == 1
-    (images,) = data.load_parts(tmp_path, "x_train").values()
-    np.testing.assert_array_equal(images, DIGITS)
+    np.testing.assert_array_equal(data.load_parts(tmp_path, "x_train")["x_train"], DIGITS)
 
 
 def test_other_images_are_turned_only_when_asked(tmp_path, capsys):
@@ -327,20 +281,14 @@ def test_other_images_are_turned_only_when_asked(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("has_names", [True, False])
-@pytest.mark.parametrize("has_labels", [True, False])
-def test_the_command_that_a_csv_file_is_refused_with_converts_it(
-    tmp_path, monkeypatch, has_names, has_labels
-):
+def test_the_command_that_a_csv_file_is_refused_with_converts_it(tmp_path, monkeypatch, has_names):
     monkeypatch.chdir(tmp_path)
-    rows = DIGITS.reshape(5, 784)
-    names = ",".join(f"pixel{number}" for number in range(784))
-    if has_labels:
-        rows, names = np.insert(rows, 0, 7, 1), f"label,{names}"
+    rows = np.insert(DIGITS.reshape(5, 784), 0, 7, 1)  # the labels
+    names = "label," + ",".join(f"pixel{number}" for number in range(784))
     path = tmp_path / "it's kaggle's" / "train.csv"
     path.parent.mkdir()
     np.savetxt(path, rows, "%d", ",", header=names if has_names else "", comments="")
-    line = refusal(data.load_images, path)
-    command = re.search("to convert it: (.*)", line)[1]
+    command = re.search("to convert it: (.*)", refusal(data.load_images, path))[1]
     subprocess.run(command, shell=True, check=True)
     np.testing.assert_array_equal(data.load_images("train.npy"), DIGITS)
 
@@ -350,47 +298,4 @@ def test_a_folder_with_nothing_of_it_and_no_file_say_what_would_do(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     line = refusal(data.load_images, tmp_path)
     assert "train-images-idx3-ubyte" in line and "notes.txt" in line
-    for path in ("nowhere", "notes.txt/nowhere"):
-        assert "no such file" in refusal(data.load_images, tmp_path / path)
-
-
-def mutate(content, seed):
-    """A variation of a file: bits flipped, bytes changed, cut out, repeated or put in."""
-    dice, content = random.Random(seed), bytearray(content)
-    for _ in range(dice.choice([1, 1, 8])):
-        place, length = dice.randrange(len(content)), dice.randint(1, 40)
-        kind = dice.randrange(5)
-        if kind == 0:
-            content[place : place + length] = dice.randbytes(length)
-        elif kind == 1:
-            del content[place : place + length]
-        elif kind == 2:
-            content[place:place] = content[place : place + length]
-        elif kind == 3:
-            content[place] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
-        else:
-            content[place % 200 % len(content)] ^= 1 << dice.randrange(8)  # of a header
-        content = content or bytearray(b"\0")
-    return bytes(content)
-
-
-STATE = {"weights": np.arange(300, dtype=np.float32), "step": np.array(7)}
-
-
-@pytest.mark.parametrize("kind", ["npz", "idx", "gzip", "weights"])
-def test_damaged_bytes_are_at_worst_refused_and_never_change_a_weight(tmp_path, kind):
-    contents = {"npz": npz(x_train=DIGITS, y_train=np.arange(5)), "idx": idx(DIGITS)}
-    contents |= {"gzip": gzip.compress(idx(DIGITS)), "weights": npz(**STATE)}
-    path, refused = tmp_path / "a", 0
-    for seed in range(300):
-        path.write_bytes(mutate(contents[kind], seed))
-        try:
-            if kind == "weights":
-                for name, array in readers.read_npz(path, *STATE).items():
-                    np.testing.assert_array_equal(array, STATE[name])
-            else:
-                assert data.load_images(path).dtype == np.uint8
-        except UserError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 100
+    assert "no such file" in refusal(data.load_images, tmp_path / "nowhere")
