@@ -2,7 +2,6 @@
 
 import csv
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from layers import Dense, DiscreteCode, Dropout
 from machine.command import run_command
 
 SMALL = ["--batch_size", "8", "--run", "small", "--save_every", "1"]
-CLOCK_COLUMNS = ("seconds", "images_per_second")  # of the history: they depend on the machine
 
 
 def run_script(name, *words, stub="", stub_folder=None, env=None, **options):
@@ -76,13 +74,6 @@ def read_history(folder, run="small"):
         return list(csv.DictReader(file))
 
 
-def without_clock(history):
-    """Rows of a history without the columns that depend on the machine."""
-    return [
-        {name: value for name, value in row.items() if name not in CLOCK_COLUMNS} for row in history
-    ]
-
-
 def state_paths(folder, run="small"):
     """The training states of a run inside `folder`, oldest first."""
     return sorted((folder / "checkpoints" / run).glob("state-*.npz"))
@@ -98,10 +89,17 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def damaged_copies(content, seed):
-    """The content cut at, or with one bit flipped at, a number of places."""
-    places = random.Random(seed)
-    for _ in range(12):
-        place = places.randrange(len(content))
-        yield content[:place]
-        yield content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+def damaged(content, dice):
+    """Bytes cut, flipped, doubled or replaced at a random place."""
+    place = dice.randrange(len(content))
+    flipped = bytes([content[place] ^ 1 << dice.randrange(8)])
+    return dice.choice(
+        [
+            content[:place],
+            content[place:],
+            content[:place] + flipped + content[place + 1 :],
+            content[:place] + content,
+            content[:place] + bytes(len(content) - place),
+            dice.randbytes(place % 99),
+        ]
+    )

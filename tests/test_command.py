@@ -18,10 +18,9 @@ from machine import command
 from machines import SCRIPTS
 
 
-@pytest.mark.parametrize("flag", ["-P", "-I"])
 @pytest.mark.parametrize("script", [*SCRIPTS, "demo/serve", "benchmarks/time_to_quality"])
-def test_every_script_finds_its_modules_where_paths_are_safe(script, flag, tmp_path):
-    words = [sys.executable, flag, REPOSITORY / f"{script}.py", "--help"]
+def test_every_script_finds_its_modules_where_paths_are_safe(script, tmp_path):
+    words = [sys.executable, "-I", REPOSITORY / f"{script}.py", "--help"]
     finished = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
 
@@ -79,14 +78,6 @@ def test_make_works_in_an_environment_of_uv(tmp_path):
     ]
 
 
-def readme_commands():
-    """The scripts that README runs, with their words; training last."""
-    text = (REPOSITORY / "README.md").read_text()
-    blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
-    shown = re.findall(r"^(?:\$ )?python (\w+\.py)(.*?)(?:\s+#.*)?$", blocks, re.MULTILINE)
-    return sorted(shown, key=lambda each: each[0] == "train_dcgan.py")
-
-
 @pytest.mark.slow
 def test_the_commands_of_readme_run_in_a_notebook_s_shell(tmp_path, mnist):
     """From another folder, of a clone with spaces in its path; with less to train and to draw."""
@@ -110,9 +101,11 @@ def test_the_commands_of_readme_run_in_a_notebook_s_shell(tmp_path, mnist):
         assert finished.returncode == 0, (line, finished)
         return finished.stdout
 
-    scripts = set()
-    for script, words in readme_commands():
-        scripts.add(script)
+    text = (REPOSITORY / "README.md").read_text()
+    blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
+    shown = re.findall(r"^(?:\$ )?python (\w+\.py)(.*?)(?:\s+#.*)?$", blocks, re.MULTILINE)
+    scripts = {script for script, _ in shown}
+    for script, words in sorted(shown, key=lambda each: each[0] == "train_dcgan.py"):
         words = words.replace("60000", "2500").replace("--run digits", "--run pretrained")
         words = words.replace("--runs digits wider", "--runs pretrained")
         if script == "train_dcgan.py":

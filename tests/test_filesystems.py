@@ -16,10 +16,10 @@ import export_generator
 import helpers
 import machines
 from cli import UserError
-from config import EvaluateSettings, ExportSettings, TrainSettings
+from config import REPOSITORY, EvaluateSettings, ExportSettings, TrainSettings
 from helpers import one_line
 from machine import files
-from machines import REPOSITORY, failing, open_run
+from machines import failing, open_run
 from storage.runs import Run
 
 

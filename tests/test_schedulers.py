@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from config import TrainSettings
+from config import REPOSITORY, TrainSettings
 from helpers import roots
 from machine import cluster
 from machine.signals import Interruption
-from machines import REPOSITORY, TINY, train
+from machines import TINY, train
 from storage import runs
 from training import distributed
 

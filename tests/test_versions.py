@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 import train_dcgan
+from config import REPOSITORY
 from helpers import one_line, run_script
-from machines import REPOSITORY, SCRIPTS, begun_run, failing
+from machines import begun_run, failing
 
 
 def serve(*words):
@@ -58,19 +59,11 @@ for path in pathlib.Path({str(REPOSITORY)!r}).glob("[a-z]*/*.py"):
     ast.parse(path.read_text(), str(path))
 for settings in (config.TrainSettings, config.GenerateSettings, config.EvaluateSettings):
     cli.parse(settings, [])
-try:
-    cli.parse(config.TrainSettings, ["--epochs", "0"])
-except cli.UserError:
-    print("refused")
 """
-    finished = subprocess.run([python, "-c", code], cwd=tmp_path, **options)
-    assert finished.returncode == 0 and finished.stdout == "refused\n", finished.stderr
+    subprocess.run([python, "-c", code], cwd=tmp_path, check=True, **options)
     has_packages = [python, "-c", "import numpy, imageio, pytest, tqdm"]
     if subprocess.run(has_packages, **options).returncode:
         pytest.skip(f"Python {version} has no NumPy, imageio and pytest: only the rest was tried")
     command = [python, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
     finished = subprocess.run([*command, str(REPOSITORY / "tests" / "test_readers.py")], **options)
     assert finished.returncode == 0, finished.stdout
-    for script in SCRIPTS:
-        command = [python, REPOSITORY / f"{script}.py", "--help"]
-        assert subprocess.run(command, **options).returncode == 0
