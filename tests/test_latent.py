@@ -34,16 +34,6 @@ def test_a_grid_has_its_four_digits_in_the_corners():
     assert np.linalg.norm(grid, axis=2).min() > 12
 
 
-def test_slerp_follows_a_great_circle():
-    way = latent.slerp(np.array([2.0, 0]), np.array([0.0, 4]), np.linspace(0, 1, 3))
-    np.testing.assert_allclose(way, [[2, 0], [3 / 2**0.5] * 2, [0, 4]], atol=1e-12)
-
-
-def test_slerp_between_equal_noise_stays_there():
-    z = random.normal(size=200)
-    np.testing.assert_allclose(latent.slerp(z, z, np.array([0.3])), z[None], rtol=1e-6)
-
-
 def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
     monkeypatch.setattr(latent, "CANDIDATES", 500)
     folder = REPOSITORY / "checkpoints" / "pretrained"

@@ -13,21 +13,13 @@ FAKE_LOGITS = tf.constant([[-1.0], [0.4], [3.0], [-9.0]])
 IMAGES = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
 
 # A loss of each network, as somebody might put in the place of ours.
-WASSERSTEIN = (
-    lambda fake: -tf.reduce_mean(fake),
-    lambda real, fake: tf.reduce_mean(fake) - tf.reduce_mean(real),
-)
 RELATIVISTIC = (
     lambda fake: tf.reduce_mean(tf.nn.softplus(-3 * fake)),
     lambda real, fake: tf.reduce_mean(tf.nn.softplus(fake - tf.reduce_mean(real))),
 )
 HINGE = (
-    WASSERSTEIN[0],
+    lambda fake: -tf.reduce_mean(fake),
     lambda real, fake: tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake)),
-)
-LEAST_SQUARES = (
-    lambda fake: tf.reduce_mean((fake - 1) ** 2),
-    lambda real, fake: tf.reduce_mean((real - 1) ** 2) + tf.reduce_mean(fake**2),
 )
 
 
@@ -53,7 +45,6 @@ def test_losses_are_keras_binary_cross_entropy():
         (-70.0, None, False),  # where a logit is hopeless the gradient is as large as ever
         (-20.0, None, True),
         (10.0, None, False),
-        (0.0, WASSERSTEIN, True),
         (0.0, RELATIVISTIC, False),
     ],
 )
@@ -84,9 +75,8 @@ def test_the_generator_gradient_is_that_of_its_own_loss(shift, pair, compiled, m
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=tolerance)
 
 
-@pytest.mark.parametrize("pair", [HINGE, LEAST_SQUARES], ids=["hinge", "least squares"])
-def test_losses_whose_gradient_cannot_serve_both_networks_are_refused(pair, monkeypatch):
-    replace_losses(monkeypatch, pair)
+def test_losses_whose_gradient_cannot_serve_both_networks_are_refused(monkeypatch):
+    replace_losses(monkeypatch, HINGE)
     with pytest.raises(ValueError, match=r"discriminator_loss .* does not rise .*softplus\(1 \+ l"):
         losses.check_losses()
 

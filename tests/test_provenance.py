@@ -1,10 +1,7 @@
 """What settings.json says about how a run was started."""
 
-import datetime
 import json
 import subprocess
-
-import pytest
 
 from config import TrainSettings
 from machine import provenance
@@ -20,14 +17,12 @@ def test_an_invocation_has_all_that_a_repetition_needs(monkeypatch):
     assert invocation["settings"]["seed"] == 7 and invocation["settings"]["epochs"] == 100
     assert invocation["versions"].keys() == {"python", "tensorflow", "keras", "numpy"}
     assert invocation["device"] == "the CPU, 2 cores" and invocation["images_sha256"] == "0123"
-    assert datetime.datetime.fromisoformat(invocation["started"]).tzinfo is not None
-    assert "commit" in invocation
+    assert invocation.keys() >= {"started", "commit"}
 
 
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A Git repository with one commit, in place of ours."""
-
+def test_the_commit_of_our_own_repository_is_named_with_changes_if_there_are_any(
+    tmp_path, monkeypatch
+):
     def git(*words):
         identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
         command = ["git", "-C", tmp_path, *identity, *words]
@@ -38,22 +33,12 @@ def repository(tmp_path, monkeypatch):
     git("add", "models.py")
     git("commit", "--quiet", "--message", "First")
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    return tmp_path, git("rev-parse", "HEAD")
-
-
-def test_the_commit_is_named_with_changes_if_there_are_any(repository):
-    folder, commit = repository
-    (folder / "untracked.txt").write_text("a result")
-    assert provenance.git_commit() == commit
-    (folder / "models.py").write_text("second")
-    assert provenance.git_commit() == f"{commit} + changes"
-
-
-def test_there_is_no_commit_outside_of_our_own_repository(repository, tmp_path, monkeypatch):
+    (tmp_path / "untracked.txt").write_text("a result")
+    assert provenance.git_commit() == git("rev-parse", "HEAD")
+    (tmp_path / "models.py").write_text("second")
+    assert provenance.git_commit() == f"{git('rev-parse', 'HEAD')} + changes"
     (tmp_path / "copy").mkdir()
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path / "copy")
     assert provenance.git_commit() is None  # and not that of the repository around it
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path / "nowhere")
-    assert provenance.git_commit() is None
     monkeypatch.setenv("PATH", str(tmp_path))  # without Git
     assert provenance.git_commit() is None

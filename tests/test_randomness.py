@@ -19,14 +19,9 @@ from sampling.randomness import (
 def test_noise_is_a_function_of_its_name():
     one, again = (normal_noise(SAMPLING, 3, 7, [50, 6]) for _ in range(2))
     np.testing.assert_array_equal(one, again)
+    assert one.dtype == np.float32
     for other in ((TRAINING, 3, 7), (SAMPLING, 4, 7), (SAMPLING, 3, 8)):
         assert (normal_noise(*other, [50, 6]) != one).numpy().all()
-
-
-def test_noise_is_standard_normal():
-    noise = normal_noise(TRAINING, 0, 0, [1000, 200]).numpy()
-    assert noise.dtype == np.float32
-    assert noise.mean() == pytest.approx(0, abs=0.01) and noise.std() == pytest.approx(1, abs=0.01)
 
 
 def test_no_two_purposes_share_a_key_whatever_the_seed():
@@ -42,8 +37,9 @@ def test_the_noise_of_a_sample_does_not_depend_on_the_others():
     np.testing.assert_array_equal(many[:BLOCK], normal_noise(SAMPLING, 5, 0, [BLOCK, 6]))
 
 
-def test_noise_with_a_code_is_like_that_of_draws_with_it():
+def test_noise_is_standard_normal_and_with_a_code_like_that_of_draws_with_it():
     noise = sample_noise(0, range(20_000), 8)
+    assert noise.mean() == pytest.approx(0, abs=0.01) and noise.std() == pytest.approx(1, abs=0.01)
     chosen = with_code(noise, 2, 5)
     assert (codes_of(chosen, 5) == 2).all()
     np.testing.assert_array_equal(chosen[:, 5:], noise[:, 5:])

@@ -14,7 +14,6 @@ from storage.weights import (
     describe_layers,
     load_generator,
     named_variables,
-    weights_sha256,
 )
 
 
@@ -36,28 +35,12 @@ def test_variables_are_named_by_layer_wherever_the_layer_is():
         assert named_variables(each).keys() == {"dense/kernel", "dense/bias"}
 
 
-def test_weights_survive_the_round_trip():
-    one, other = small_network(), small_network()
-    assign_all(named_variables(other), arrays_of(one), "a file")
-    for name, array in arrays_of(other).items():
-        np.testing.assert_array_equal(array, arrays_of(one)[name])
-
-
-def test_a_checksum_of_weights_depends_on_each_of_them():
-    network = small_network()
-    first = weights_sha256(network)
-    assert weights_sha256(network) == first and len(first) == 64
-    network.layers[-1].bias.assign([0.0, 1e-6])
-    assert weights_sha256(network) != first
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"dense/kernel": None}, "dense/kernel is nothing"),
         ({"extra/kernel": np.ones(3)}, "extra/kernel is .*wanted is nothing"),
         ({"dense/kernel": np.ones((3, 4))}, "dense/kernel is .3, 4"),
-        ({"dense/bias": np.ones(2, np.int64)}, "dense/bias is .2, 'i'"),
         ({"dense/bias": np.array(["a", "b"])}, "dense/bias is .2, 'U'"),
     ],
 )
@@ -91,7 +74,6 @@ def test_a_generator_is_built_for_the_noise_of_its_snapshot(snapshot, kind):
 EDITS = {  # of models.py: what the error says, and how the generator changes
     "layer 12 was .* lr_multiplier=10, and is .* lr_multiplier=5": ("pixels", "lr_multiplier", 5),
     "layer 1 was DiscreteCode scale=6.0, and is DiscreteCode scale=3": ("code", "scale", 3),
-    "layer 4 .* BatchNormalization epsilon=1e-05": ("dense_normalisation", "epsilon", 1e-5),
     "layer 13 was missing, and is ReLU": None,
 }
 
@@ -116,11 +98,6 @@ def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, i
     with pytest.raises(UserError, match=f"a file: comes from another network: {says}"):
         load_generator(snapshot, networks)
     load_generator(snapshot._replace(layers=describe_layers(build_edited(3, 2))), networks)
-
-
-def test_more_codes_than_noise_are_refused(snapshot):
-    with pytest.raises(UserError, match=r"a file: .*codes"):
-        load_generator(snapshot._replace(num_codes=4))
 
 
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):
