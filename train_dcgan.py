@@ -14,7 +14,6 @@ from cli import UserError, say
 from config import TrainSettings
 from machine import cluster, locks
 from machine.loading import importing_tensorflow
-from machine.report import print_report
 from storage.runs import Run, format_epochs
 from training.progress import Progress
 
@@ -30,6 +29,8 @@ def train(settings, *networks):
     `networks` may be one object with the functions build_generator and build_discriminator.
     """
     if settings.report:
+        from machine.report import print_report
+
         return print_report(settings)
     locks.check_system()
     images, is_main = load_images(settings), cluster.is_chief(settings.strategy)

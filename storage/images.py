@@ -3,17 +3,15 @@
 What is written goes to `file`: an open binary file or a path.
 """
 
-import contextlib
 import importlib.util
 import math
-import os
-import sys
 
 import imageio.v3 as imageio
 import numpy as np
 
 from cli import UserError
 from machine.command import pip_command
+from machine.plotting import plain_matplotlib
 from readers import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
@@ -24,37 +22,6 @@ PANELS = {  # of the curves: what is drawn, by the label of its axis
     "FID to the training images": ("fid",),
     "ink, training images = 1": ("pale_ink", "smear"),
 }
-
-
-@contextlib.contextmanager
-def plain_matplotlib():
-    """matplotlib with its own defaults, whatever the user's backend and rc file say.
-
-    Figures are made and drawn inside; it is also a decorator. It takes half a second to load.
-    Raises UserError when matplotlib cannot be loaded, as where it finds no folder for its list of
-    fonts, which it cannot do without.
-    """
-    backend = os.environ.pop("MPLBACKEND", None)  # a Jupyter kernel's may not be installed here
-    try:
-        is_loaded = "matplotlib" in sys.modules
-        import matplotlib
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"matplotlib cannot be loaded ({error}); if it finds no folder that it can write to, "
-            "set MPLCONFIGDIR to one, for example MPLCONFIGDIR=$PWD/.matplotlib"
-        ) from error
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    if backend and not is_loaded:
-        with contextlib.suppress(ValueError):
-            matplotlib.rcParams["backend"] = backend  # for what else a notebook draws
-    defaults = dict(matplotlib.rcParamsDefault)
-    del defaults["backend"]
-    with matplotlib.rc_context(defaults):
-        yield
 
 
 def new_figure(**options):

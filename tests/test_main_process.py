@@ -166,7 +166,7 @@ def test_a_run_of_mnist_is_scored_and_its_best_generator_draws(
 ):
     monkeypatch.setattr(data, "MNIST_DIGEST", data.digest(digits[:40]))
     monkeypatch.setattr(TrainingScore, "num_samples", 300)
-    monkeypatch.setattr(main_process.acceptance, "load_or_calibrate", lambda *_: None)
+    monkeypatch.setattr("sampling.acceptance.load_or_calibrate", lambda *_: None)
     words = ["--epochs", 3, "--evaluate_every", 2]
     assert train(tmp_path, data_path, *words, networks=models) == 0
     assert "  scores  none" not in capsys.readouterr().out

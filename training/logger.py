@@ -4,27 +4,31 @@ import contextlib
 import gc
 import importlib.util
 import math
+import sys
 
 import numpy as np
+from tqdm import tqdm
 
 from cli import UserError
 from machine import files
 from storage import images
 from storage.runs import EpochRecord
 
-GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid
 GIF_FRAMES = 100  # at most
 
 
 class Logger:
-    """Writes what a run shows into its samples folder."""
+    """Writes what a run shows into its samples folder.
 
-    def __init__(self, run):
-        self.run = run
-        with images.plain_matplotlib():
-            pass  # now, lest it fails after an epoch
+    TensorBoard's events after the epoch `epochs_logged` are removed; they will be logged again.
+    """
+
+    def __init__(self, run, epochs_logged=0):
+        self.run, self.epochs_logged, self.warned = run, epochs_logged, set()
         self.logs = open_tensorboard(run.samples / "logs")
-        self.epochs_logged = 0
+        if self.logs:
+            for path in sorted((run.samples / "logs").glob("events.out.tfevents.*")):
+                drop_later_events(path, epochs_logged)
 
     def save_grid(self, epoch, digits):
         """Write the grid of an epoch's digits (N, 28, 28)."""
@@ -49,12 +53,13 @@ class Logger:
                         summary.scalar(name, value)
         self.epochs_logged = len(history)
 
-    def forget_epochs_after(self, epoch):
-        """Remove TensorBoard events after this epoch; they will be logged again."""
-        self.epochs_logged = epoch
-        if self.logs:
-            for path in sorted((self.run.samples / "logs").glob("events.out.tfevents.*")):
-                drop_later_events(path, epoch)
+    def warn(self, history):
+        """Print each warning about the history once."""
+        for name, text in find_troubles(history).items():
+            if name not in self.warned:
+                self.warned.add(name)
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    tqdm.write(f"warning: {text}", file=sys.stderr)
 
     def close(self):
         """Close the logs: some systems rename no folder with an open file in it."""

@@ -1,4 +1,7 @@
-"""What the first process does beside training: it scores, draws, logs and saves."""
+"""What the first process does beside training: it scores, draws, logs and saves.
+
+Classifier, pictures and rejection are imported where an epoch's end or the run's end uses them.
+"""
 
 import contextlib
 import functools
@@ -6,21 +9,17 @@ import sys
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 import data
 from cli import UserError, say
-from evaluation.classifier import DigitClassifier
-from evaluation.scores import TrainingScore
 from machine.command import script_command
+from machine.plotting import plain_matplotlib
 from machine.provenance import describe_invocation
-from sampling import acceptance, codes
-from sampling.sampler import Sampler
 from storage.runs import Run
-from training.logger import GRID_SAMPLES, Logger, find_troubles
 from training.progress import UNSCORED, EpochScore, Progress
 from training.writer import BackgroundWriter
 
+GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid
 PAUSE = 10  # seconds between two pictures of the curves and, by default, between two saves
 
 
@@ -48,6 +47,8 @@ def main_process(settings, fixed, device, is_main):
         return
     with Run(settings) as run:
         run.check_settings(fixed)
+        with plain_matplotlib():
+            pass  # now, lest it fails after an epoch
         run.save_settings(fixed, describe_invocation(settings, device, fixed["images"]))
         main = MainProcess(run, fixed["images"])
         try:
@@ -66,21 +67,42 @@ class MainProcess:
     def __init__(self, run, digest):
         self.run, self.settings = run, run.settings
         self.learns_mnist = digest == data.MNIST_DIGEST
-        self.writer, self.logger = BackgroundWriter(), Logger(run)
+        self.writer, self.epochs_resumed = BackgroundWriter(), 0
         self.saved = self.logged = time.monotonic()
-        self.warned = set()
 
     def close(self):
         """Write what is still to be written, and close the logs."""
         self.writer.close()
-        self.logger.close()
+        if "logger" in vars(self):
+            self.logger.close()
+
+    @functools.cached_property
+    def logger(self):
+        """Writes pictures, curves and logs."""
+        from training.logger import Logger
+
+        return Logger(self.run, self.epochs_resumed)
+
+    @functools.cached_property
+    def sampler(self):
+        """Draws with the averaged generator."""
+        from sampling.sampler import Sampler
+
+        return Sampler(self.trainer.generator_ema)
+
+    @functools.cached_property
+    def scorer(self):
+        """Computes the scores of digits."""
+        from evaluation.scores import TrainingScore
+
+        return TrainingScore(np.asarray(self.trainer.images))
 
     def resume(self, trainer):
         """Take care of this step.Trainer; return the Progress of its newest training state, if any.
 
         Raises UserError when the disk has too little room, or when no state can be used.
         """
-        self.trainer, self.sampler = trainer, Sampler(trainer.generator_ema)
+        self.trainer = trainer
         self.run.check_room(trainer.num_bytes())
         progress, arrays = Progress(), self.run.load_state()
         if arrays:
@@ -94,7 +116,7 @@ class MainProcess:
                 ) from error
             trainer.load_state(arrays)
             self.write_generator(arrays)  # in case the process was killed before it wrote that
-        self.logger.forget_epochs_after(len(progress.history))
+        self.epochs_resumed = len(progress.history)
         if progress.history:
             self.draw_missing(progress)
         return progress
@@ -128,11 +150,11 @@ class MainProcess:
         epoch = len(progress.history) + 1
         is_last = epoch == self.settings.epochs
         score = self.score(epoch)
-        is_best = score.fid < progress.best_fid()
+        logger, is_best = self.logger, score.fid < progress.best_fid()
         progress.end_epoch(self.settings.batch_size, *score)
-        self.warn(progress.history)
+        logger.warn(progress.history)
         if is_last or epoch % self.settings.sample_every == 0:
-            grid = functools.partial(self.logger.save_grid, epoch, self.draw(GRID_SAMPLES))
+            grid = functools.partial(logger.save_grid, epoch, self.draw(GRID_SAMPLES))
             self.writer.submit(f"grid {epoch}", grid)
         if is_last or time.monotonic() - self.logged >= PAUSE:
             self.log(progress)
@@ -141,11 +163,6 @@ class MainProcess:
             self.writer.submit("best", functools.partial(self.write_generator, state, "best"))
         if is_last or self.is_due(epoch):
             self.save(progress)
-
-    @functools.cached_property
-    def scorer(self):
-        """What computes the scores of digits."""
-        return TrainingScore(np.asarray(self.trainer.images))
 
     def score(self, epoch):
         """The epoch's EpochScore, NaN unless --evaluate_every epochs of MNIST have passed."""
@@ -157,14 +174,6 @@ class MainProcess:
     def draw(self, num_samples):
         """The first samples of the run's seed, uint8 (num_samples, 28, 28)."""
         return np.concatenate([*self.sampler.sample(num_samples, self.settings.seed)])
-
-    def warn(self, history):
-        """Print each warning about the history once."""
-        for name, text in find_troubles(history).items():
-            if name not in self.warned:
-                self.warned.add(name)
-                with contextlib.suppress(OSError):  # of a terminal that has gone
-                    tqdm.write(f"warning: {text}", file=sys.stderr)
 
     def log(self, progress):
         """Have the history and its curves written."""
@@ -217,6 +226,9 @@ class MainProcess:
 
         The calibration, of which samples to accept, is for a run that learned MNIST.
         """
+        from evaluation.classifier import DigitClassifier
+        from sampling import acceptance, codes
+
         self.logger.save_gif(history)
         if self.settings.num_codes:
             path = self.run.samples / "codes.png"
