@@ -6,6 +6,7 @@ name. Flags that cannot be combined are refused here too.
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 from cli import Settings, UserError, between, local_path, matching, option
@@ -130,6 +131,11 @@ class TrainSettings(Settings):
                 f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "
                 "uses one number of the noise; give fewer codes or more noise"
             )
+
+    def may_have_workers(self):
+        """Whether TF_CONFIG or Slurm may describe a cluster of workers that share the run."""
+        is_described = self.strategy == "auto" and "TF_CONFIG" in os.environ
+        return is_described or self.strategy == "multi_worker"
 
     def fixed_on_resume(self):
         """The settings that affect training, which a resumed run keeps, as a dictionary."""

@@ -12,7 +12,7 @@ from machine.command import run_command  # first: it explains what is not instal
 import data
 from cli import UserError, say
 from config import TrainSettings
-from machine import cluster, locks
+from machine import locks
 from machine.loading import importing_tensorflow
 from storage.runs import Run, format_epochs
 from training.progress import Progress
@@ -33,7 +33,11 @@ def train(settings, *networks):
 
         return print_report(settings)
     locks.check_system()
-    images, is_main = load_images(settings), cluster.is_chief(settings.strategy)
+    images, is_main = load_images(settings), True
+    if settings.may_have_workers():
+        from machine import cluster
+
+        is_main = cluster.is_chief(settings.strategy)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training.distributed import Devices, errors_explained
         from training.loop import Loop

@@ -1,13 +1,16 @@
-"""Which of several workers this process is, by TF_CONFIG or by Slurm; needs no TensorFlow."""
+"""Which of several workers this process is, by TF_CONFIG or by Slurm, and how it joins them."""
 
 import contextlib
 import json
 import os
 import select
+import signal
 import socket
+import threading
 import time
 
-from cli import UserError
+from cli import UserError, say
+from machine import gpu
 
 FIRST_PORT, PORTS_A_JOB = 12000, 16
 EXAMPLE = (
@@ -21,8 +24,6 @@ def is_chief(strategy):
     `strategy` is the setting of this name. Raises UserError when a cluster is needed and none is
     described, or when TF_CONFIG describes none that this process is in.
     """
-    if strategy in ("one", "mirrored"):
-        return True
     if task := task_of_tf_config():
         workers, kind, index = task
         return kind == "chief" or (index == 0 and "chief" not in workers)
@@ -100,3 +101,74 @@ def meet(addresses, own):
             if first.recv(2):
                 return
         time.sleep(0.5)
+
+
+def find_cluster(settings):
+    """The tf.train.ClusterSpec of TF_CONFIG, or else of Slurm, and this task's kind and index.
+
+    None if TF_CONFIG describes none and --strategy multi_worker does not ask for Slurm's.
+    """
+    import tensorflow as tf
+
+    if task := task_of_tf_config():
+        workers, kind, index = task
+        return tf.train.ClusterSpec(workers), kind, index
+    if settings.strategy != "multi_worker":
+        return None
+    try:
+        # One GPU a task, and enough of them: which are ours is decided by gpus_of_task.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=slurm_port(settings.port),
+            gpus_per_node=10**4,
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        return resolver.cluster_spec(), resolver.task_type, resolver.task_id
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"Slurm's variables describe no cluster: {error}") from error
+
+
+def gpus_of_task(gpus, spec, kind, index):
+    """The GPUs of this task: all that it sees, or its share if its node's tasks see the same ones.
+
+    Slurm may bind each task to its own. Then it sees fewer than its node has tasks.
+    """
+    own = spec.task_address(kind, index)
+    on_node = [each for each in addresses(spec) if each.split(":")[0] == own.split(":")[0]]
+    if "TF_CONFIG" in os.environ or len(gpus) < len(on_node):
+        return gpus
+    return gpus[on_node.index(own) :: len(on_node)]
+
+
+def addresses(spec):
+    """The addresses of a cluster's workers, the chief's first."""
+    return [
+        each for kind in ("chief", "worker") if kind in spec.jobs for each in spec.job_tasks(kind)
+    ]
+
+
+def join_cluster(spec, kind, index, num_gpus):
+    """The strategy of a cluster, once all its workers are there, on so many GPUs of each."""
+    import tensorflow as tf
+
+    workers, own = addresses(spec), spec.task_address(kind, index)
+    say(f"Joining the cluster of {len(workers)} workers as {own}; it begins when all are there")
+    try:
+        if len(workers) > 1:
+            meet(workers, own)
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            spec,
+            task_type=kind,
+            task_id=index,
+            num_accelerators={"GPU": num_gpus},
+            rpc_layer="grpc",
+        )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"the cluster did not come together, here at {own} ({gpu.shortened(error)}); its port "
+            "may be taken (under Slurm --port gives another one) or closed to the other hosts"
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has begun to ignore it
+    return strategy

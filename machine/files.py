@@ -25,36 +25,39 @@ CANNOT_SYNC += (errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 @contextlib.contextmanager
 def replacing(path, patience=0, can_wait=False):
-    """A binary file to write, which takes its place at `path` in one step once it is whole.
+    """A binary file to write, which takes its place at `path` as `taking_place` says."""
+    with taking_place(path, patience, can_wait) as whole, open(whole, "wb") as file:
+        yield file
 
-    It is written beside its place, flushed to the disk and renamed, for `patience` seconds while
-    another program holds what is at `path`. Raises UserError when that fails; what was at `path` is
-    then still there. A held file that `can_wait`, because it is written again later, costs only a
-    warning. Of two commands that write one file, the last to finish wins.
+
+@contextlib.contextmanager
+def taking_place(path, patience=0, can_wait=False):
+    """A path to write a file or a folder at, which takes the place of `path` once it is whole.
+
+    It lies in a folder beside its place, is flushed to the disk and renamed, for `patience` seconds
+    while another program holds what is at `path`. Raises UserError when that fails; what was at
+    `path` is then still there. A held file that `can_wait`, because it is written again later,
+    costs only a warning. Of two commands that write one file, the last to finish wins.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        try:
-            with open(partial, "wb") as file:
-                yield file
-                file.flush()
-                sync(file.fileno())
-            rename(partial, path, patience, can_wait)
+        with tempfile.TemporaryDirectory(".partial", f".{path.name}.", path.parent) as beside:
+            whole = Path(beside, path.name)
+            yield whole
+            for written in (*whole.rglob("*"), whole):
+                flush(written)
+            rename(whole, path, patience, can_wait)
             flush(path.parent)
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def rename(partial, path, patience, can_wait):
-    """Rename a file as `replacing` says."""
+def rename(whole, path, patience, can_wait):
+    """Rename a file or folder as `taking_place` says."""
     end = time.monotonic() + patience
     while True:
         try:
-            return os.replace(partial, path)
+            return replace_path(whole, path)
         except OSError as error:
             if error.errno not in HELD:
                 raise
@@ -67,26 +70,6 @@ def rename(partial, path, patience, can_wait):
     if path not in WARNED:
         WARNED.add(path)
         say(f"warning: {held}; it is written again later", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def taking_place(path):
-    """A path to write a file or a folder at, which takes the place of `path` once it is whole.
-
-    It lies in a folder beside its place, is flushed to the disk and renamed. Raises UserError when
-    that fails; what was at `path` is then still there.
-    """
-    path = Path(path)
-    try:
-        with tempfile.TemporaryDirectory(".partial", f".{path.name}.", path.parent) as beside:
-            whole = Path(beside, path.name)
-            yield whole
-            for written in (*whole.rglob("*"), whole):
-                flush(written)
-            replace_path(whole, path)
-            flush(path.parent)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def replace_path(new, path):

@@ -129,3 +129,11 @@ def warning(capability):
 def has_failed(reason):
     """Whether an error with this text comes from a GPU, its driver or its libraries."""
     return re.search("CUDA|DNN|BLAS|NCCL", reason) is not None
+
+
+def shortened(error):
+    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
+    text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
+    if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
+        text = of_node[1]
+    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"

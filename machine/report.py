@@ -6,7 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from cli import UserError, say
+from cli import say
 from config import REPOSITORY
 from machine import files, gpu
 from machine.loading import importing_tensorflow
@@ -21,66 +21,61 @@ VARIABLES += ("PYTHONUTF8", "PYTHONIOENCODING", "LANG", "LC_ALL", "TMPDIR")
 
 def print_report(settings):
     """Print versions, devices and the files of the run that the settings name."""
-    run_folders = [
-        Path(root) / settings.run for root in (settings.checkpoints_dir, settings.samples_dir)
-    ]
-    lines = ["```"]
-    for describe in (
-        lambda: [f"code: {git_commit() or 'not from Git'} in {REPOSITORY}"],
-        describe_system,
-        describe_versions,
-        describe_devices,
-        lambda: [f"{name}={os.environ[name]}" for name in os.environ if name.startswith(VARIABLES)],
-        lambda: describe_folder(run_folders[0]),
-        lambda: describe_folder(run_folders[1]),
+    roots = (settings.checkpoints_dir, settings.samples_dir)
+    say("```")
+    for describe, *arguments in (
+        (describe_code,),
+        (describe_system,),
+        *((describe_package, name) for name in PACKAGES),
+        (describe_devices,),
+        *((describe_folder, Path(root) / settings.run) for root in roots),
     ):
         try:
-            lines += describe()
+            text = describe(*arguments)
         except Exception as error:  # a machine in trouble is what the report is about
-            lines.append(f"{type(error).__name__}: {error}")
-    home = os.path.expanduser("~")
-    for line in [*lines, "```"]:
-        say(line.replace(home, "~") if len(home) > 1 else line)
+            text = f"{type(error).__name__}: {error}"
+        home = os.path.expanduser("~")
+        say(text.replace(home, "~") if len(home) > 1 else text)
+    say("```")
+
+
+def describe_code():
+    """The commit, Python, and the variables that change what it and the packages do."""
+    lines = [
+        f"code: {git_commit() or 'not from Git'} in {REPOSITORY}",
+        f"python {platform.python_version()} ({sys.executable})",
+        *(f"{name}={os.environ[name]}" for name in os.environ if name.startswith(VARIABLES)),
+    ]
+    return "\n".join(lines)
 
 
 def describe_system():
     """The system, and whether it has NVIDIA's driver."""
-    yield f"system: {platform.platform()}, {os.cpu_count()} cores"
-    if gpu.has_driver():
-        yield "NVIDIA's driver is here"
+    driver = ", NVIDIA's driver is here" * gpu.has_driver()
+    return f"system: {platform.platform()}, {os.cpu_count()} cores{driver}"
 
 
-def describe_versions():
-    """Python and PACKAGES."""
-    yield f"python {platform.python_version()} ({sys.executable})"
-    for name in PACKAGES:
-        try:
-            yield f"{name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            yield f"{name} is not installed"
+def describe_package(name):
+    """The version of a package."""
+    return f"{name} {metadata.version(name)}"
 
 
 def describe_devices():
-    """The devices that TensorFlow finds, or why it cannot be loaded."""
-    try:
-        with importing_tensorflow(use_gpu=True):
-            import tensorflow as tf
+    """The devices that TensorFlow finds."""
+    with importing_tensorflow(use_gpu=True):
+        import tensorflow as tf
 
-            devices = tf.config.list_physical_devices()
-            details = [tf.config.experimental.get_device_details(device) for device in devices]
-    except UserError as error:
-        return [str(error)]
-    return [f"{device.name} {found or ''}".strip() for device, found in zip(devices, details)]
+        devices = tf.config.list_physical_devices()
+        details = [tf.config.experimental.get_device_details(device) for device in devices]
+    return "\n".join(f"{device.name} {found or ''}" for device, found in zip(devices, details))
 
 
 def describe_folder(folder):
     """The files of a run's folder, and which of its states are whole."""
-    if not folder.is_dir():
-        return [f"{folder}: is not there"]
-    lines = [f"{folder}:"]
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+    lines = [f"{folder}: {'' if folder.is_dir() else 'is not there'}"]
+    for path in sorted(path for path in folder.glob("*") if path.is_file()):
         whole = ""
         if files.checksum_path(path).exists():
             whole = ", whole" if files.is_whole(path) else ", DAMAGED"
         lines.append(f"  {path.name} {path.stat().st_size} bytes{whole}")
-    return lines
+    return "\n".join(lines)

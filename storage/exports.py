@@ -12,7 +12,6 @@ from cli import UserError, say
 from machine import files
 from machine.command import pip_command
 from machine.loading import hidden_messages
-from storage import metadata
 
 BATCH_SIZES = (1, 7)  # any two show that a batch is free
 ROUNDING = 1e-4
@@ -59,7 +58,7 @@ def save_saved_model(exported, path):
 
     module = exported.to_module()
     tf.saved_model.save(module, path, signatures=module.serve)
-    (path / MEMBER).write_text(metadata.as_json(exported.description))
+    (path / MEMBER).write_text(json.dumps(exported.description, indent=2))
 
 
 def load_saved_model(path):
@@ -138,7 +137,7 @@ def add_description(path, description):
     model from its beginning do not see it, programs that read the archive from its end do.
     """
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(MEMBER), metadata.as_json(description))
+        archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(description, indent=2))
 
 
 class Format(NamedTuple):

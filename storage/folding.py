@@ -5,6 +5,14 @@ import keras
 import layers
 from cli import UserError
 
+FOLDINGS = {  # our layers that differ from stock ones only in training, but for the multipliers
+    layers.Dense: keras.layers.Dense,
+    layers.Conv2D: keras.layers.Conv2D,
+    layers.Conv2DTranspose: keras.layers.Conv2DTranspose,
+    layers.BatchNormalization: keras.layers.BatchNormalization,
+}
+TRAINING_ONLY = ("kernel_initializer", "synchronized")  # in the configuration of these layers
+
 
 def fold(network, input_name, output_names, batch_size=None):
     """The network, as it is outside training, as a keras.Model of stock layers and operations only.
@@ -31,77 +39,30 @@ def apply_folded(operation, x, *args, **options):
     """The outputs of a layer's counterpart, or of an operation of keras.ops, for x."""
     if not isinstance(operation, keras.layers.Layer):
         return operation(x, *args, **options)
-    return folding_of(operation)(operation, x)
-
-
-def folding_of(layer):
-    """The function (layer, x) -> outputs that folds this kind of layer; raises UserError."""
-    kind = type(layer)
-    if kind in FOLDINGS:
-        return FOLDINGS[kind]
+    kind = type(operation)
+    if kind is layers.DiscreteCode:
+        return fold_code(operation, x)
+    stock = FOLDINGS.get(kind, kind)
     # A Lambda holds code, which safe mode refuses to load.
-    if getattr(keras.layers, kind.__name__, None) is kind and kind is not keras.layers.Lambda:
-        return copy
-    raise UserError(
-        f"layer {layer.name!r} ({kind.__name__}) has no counterpart in stock Keras; add one to "
-        "FOLDINGS in storage/folding.py, or export to another format"
-    )
-
-
-def copy(layer, x):
-    """A layer that is stock already."""
-    return with_weights(type(layer).from_config(layer.get_config()), x, layer.get_weights())
-
-
-def fold_dense(layer, x):
-    """layers.Dense: the multipliers are folded into the kernel and the bias."""
-    options = {"use_bias": layer.use_bias, "activation": layer.activation, "name": layer.name}
-    return with_weights(keras.layers.Dense(layer.units, **options), x, folded_weights(layer))
-
-
-def fold_convolution(layer, x):
-    """layers.Conv2D and layers.Conv2DTranspose, likewise."""
-    stock = keras.layers.Conv2D
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        stock = keras.layers.Conv2DTranspose
-    options = {"use_bias": layer.use_bias, "activation": layer.activation, "name": layer.name}
-    new = stock(layer.filters, layer.kernel_size, layer.strides, layer.padding, **options)
-    return with_weights(new, x, folded_weights(layer))
-
-
-def fold_normalisation(layer, x):
-    """layers.BatchNormalization, which differs from Keras' own only in training."""
-    options = {"momentum": layer.momentum, "epsilon": layer.epsilon, "name": layer.name}
-    return with_weights(keras.layers.BatchNormalization(**options), x, layer.get_weights())
+    if getattr(keras.layers, stock.__name__, None) is not stock or stock is keras.layers.Lambda:
+        raise UserError(
+            f"layer {operation.name!r} ({kind.__name__}) has no counterpart in stock Keras; add "
+            "one to FOLDINGS in storage/folding.py, or export to another format"
+        )
+    config, weights = operation.get_config(), operation.get_weights()
+    folded = stock.from_config({key: config[key] for key in config if key not in TRAINING_ONLY})
+    outputs = folded(x)
+    if isinstance(operation, layers.LearningRateMultiplier):
+        multipliers = (operation.lr_multiplier, operation.bias_lr_multiplier)
+        weights = [array * multiplier for array, multiplier in zip(weights, multipliers)]
+    folded.set_weights(weights)
+    return outputs
 
 
 def fold_code(layer, x):
-    """layers.DiscreteCode, which becomes operations of Keras."""
+    """layers.DiscreteCode in operations of Keras."""
     if not layer.num_codes:
         return x
     codes = keras.ops.argmax(x[:, : layer.num_codes], axis=1)
     one_hot = layer.scale * keras.ops.one_hot(codes, layer.num_codes)
     return keras.ops.concatenate([one_hot, x[:, layer.num_codes :]], axis=1)
-
-
-def folded_weights(layer):
-    """The kernel and the bias, if any, of a layers.LearningRateMultiplier, as they are used."""
-    multipliers = (layer.lr_multiplier, layer.bias_lr_multiplier)
-    return [array * multiplier for array, multiplier in zip(layer.get_weights(), multipliers)]
-
-
-def with_weights(layer, x, arrays):
-    """The outputs of a new layer for x, once it has these weights."""
-    outputs = layer(x)
-    if arrays:
-        layer.set_weights(arrays)
-    return outputs
-
-
-FOLDINGS = {
-    layers.DiscreteCode: fold_code,
-    layers.Dense: fold_dense,
-    layers.Conv2D: fold_convolution,
-    layers.Conv2DTranspose: fold_convolution,
-    layers.BatchNormalization: fold_normalisation,
-}

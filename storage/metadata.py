@@ -70,8 +70,3 @@ def read_scores(snapshot):
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # a damaged file of scores is no reason not to export
     return None
-
-
-def as_json(description):
-    """A description as text for people and programs."""
-    return json.dumps(description, indent=2) + "\n"

@@ -110,9 +110,9 @@ def test_tasks_of_slurm_share_the_gpus_of_their_node(seen, expected, gpus, monke
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     gpus(seen)
     all_of_them = [*gpus.visible]
-    task = distributed.find_cluster(TrainSettings(strategy="multi_worker"))
+    task = cluster.find_cluster(TrainSettings(strategy="multi_worker"))
     assert task[1:] == ("worker", 7)
-    found = distributed.gpus_of_task(*task)
+    found = cluster.gpus_of_task(all_of_them, *task)
     assert found == [all_of_them[i] for i in expected]
 
 

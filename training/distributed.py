@@ -4,15 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-import signal
-import threading
 
 import tensorflow as tf
 
 from cli import UserError, say
 from config import REPOSITORY
-from machine import cluster, gpu
+from machine import gpu
 from machine.command import pip_command
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
@@ -32,12 +29,16 @@ def connect(settings):
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    is_many = settings.strategy == "multi_worker"
-    if is_many or (settings.strategy == "auto" and cluster.task_of_tf_config()):
-        spec, kind, index = find_cluster(settings)
-        share = settings.batch_size // len(addresses(spec))
-        gpus = use_gpus(gpus_of_task(spec, kind, index), share)
-        strategy = join_cluster(spec, kind, index, len(gpus))
+    task = None
+    if settings.may_have_workers():
+        from machine import cluster
+
+        task = cluster.find_cluster(settings)
+    if task:
+        spec, kind, index = task
+        share = settings.batch_size // len(cluster.addresses(spec))
+        gpus = use_gpus(cluster.gpus_of_task(visible_gpus(), spec, kind, index), share)
+        strategy = cluster.join_cluster(spec, kind, index, len(gpus))
     else:
         gpus = visible_gpus()
         if settings.strategy != "mirrored" and len(gpus) > 1:
@@ -78,68 +79,6 @@ def use_gpus(gpus, share):
     return gpus
 
 
-def find_cluster(settings):
-    """The tf.train.ClusterSpec of TF_CONFIG, or else of Slurm, and this task's kind and index."""
-    if task := cluster.task_of_tf_config():
-        workers, kind, index = task
-        return tf.train.ClusterSpec(workers), kind, index
-    try:
-        # One GPU a task, and enough of them: which are ours is decided by gpus_of_task.
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=cluster.slurm_port(settings.port),
-            gpus_per_node=10**4,
-            gpus_per_task=1,
-            auto_set_gpu=False,
-        )
-        return resolver.cluster_spec(), resolver.task_type, resolver.task_id
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise UserError(f"Slurm's variables describe no cluster: {error}") from error
-
-
-def gpus_of_task(spec, kind, index):
-    """The GPUs of this task: all that it sees, or its share if its node's tasks see the same ones.
-
-    Slurm may bind each task to its own. Then it sees fewer than its node has tasks.
-    """
-    gpus, own = visible_gpus(), spec.task_address(kind, index)
-    on_node = [each for each in addresses(spec) if each.split(":")[0] == own.split(":")[0]]
-    if "TF_CONFIG" in os.environ or len(gpus) < len(on_node):
-        return gpus
-    return gpus[on_node.index(own) :: len(on_node)]
-
-
-def addresses(spec):
-    """The addresses of a cluster's workers, the chief's first."""
-    return [
-        each for kind in ("chief", "worker") if kind in spec.jobs for each in spec.job_tasks(kind)
-    ]
-
-
-def join_cluster(spec, kind, index, num_gpus):
-    """The strategy of a cluster, once all its workers are there, on so many GPUs of each."""
-    workers, own = addresses(spec), spec.task_address(kind, index)
-    say(f"Joining the cluster of {len(workers)} workers as {own}; it begins when all are there")
-    try:
-        if len(workers) > 1:
-            cluster.meet(workers, own)
-        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            spec,
-            task_type=kind,
-            task_id=index,
-            num_accelerators={"GPU": num_gpus},
-            rpc_layer="grpc",
-        )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"the cluster did not come together, here at {own} ({shortened(error)}); its port may "
-            "be taken (under Slurm --port gives another one) or closed to the other hosts"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has begun to ignore it
-    return strategy
-
-
 @contextlib.contextmanager
 def errors_explained(strategy):
     """Turn TensorFlow's errors about memory, a GPU or a worker that left into one UserError."""
@@ -150,7 +89,7 @@ def errors_explained(strategy):
             "out of memory; close what else uses it, or give another --run a smaller --batch_size"
         ) from error
     except (tf.errors.OpError, RuntimeError) as error:
-        reason = shortened(error)
+        reason = gpu.shortened(error)
         if strategy.cluster_resolver and isinstance(error, WORKER_LOST):
             raise UserError(
                 "another worker was lost; start all workers again, any number that divides the "
@@ -165,21 +104,12 @@ def errors_explained(strategy):
         ) from error
 
 
-def shortened(error):
-    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
-    text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
-    if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
-        text = of_node[1]
-    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"
-
-
 def can_leave_xla(settings, error):
     """Whether an error at the first compiled step is one to go on from without XLA; then say so."""
     if settings.compile == "on" or isinstance(error, tf.errors.ResourceExhaustedError):
         return False
-    say(
-        f"note: XLA cannot be used here ({shortened(error)}); training goes on without, more slowly"
-    )
+    reason = gpu.shortened(error)
+    say(f"note: XLA cannot be used here ({reason}); training goes on without, more slowly")
     return True
 
 
