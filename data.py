@@ -94,7 +94,9 @@ def find_idx(path, part):
 
 def load_pictures(folder):
     """The pictures in and below a folder, uint8 (N, 28, 28); prints how many, and what others."""
-    images, remarks = readers.read_pictures(readers.list_files(folder), IMAGE_SIZE)
+    from pictures import read_pictures  # which MNIST does not need
+
+    images, remarks = read_pictures(readers.list_files(folder), IMAGE_SIZE)
     words = "".join(
         f"; {len(paths):,} {remark} ({paths[0]}{', ...' if paths[1:] else ''})"
         for remark, paths in remarks.items()

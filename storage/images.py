@@ -12,7 +12,7 @@ import numpy as np
 from cli import UserError
 from machine.command import pip_command
 from machine.plotting import plain_matplotlib
-from readers import read_picture
+from pictures import read_picture
 
 GAP = 2  # black pixels around each digit of a grid
 DPI = 100

@@ -16,7 +16,7 @@ SCRIPTS = [
     "train_classifier",
 ]
 ROOMS = {"training", "sampling", "evaluation", "storage", "machine"}
-BELOW_STORAGE = {"data", "readers", "models", "layers", "machine", "config", "cli"}
+BELOW_STORAGE = {"data", "readers", "pictures", "models", "layers", "machine", "config", "cli"}
 
 # What a room may import beside its own modules: a folder, or a module at the root.
 MAY_IMPORT = {script: ROOMS | BELOW_STORAGE for script in SCRIPTS} | {
@@ -24,7 +24,8 @@ MAY_IMPORT = {script: ROOMS | BELOW_STORAGE for script in SCRIPTS} | {
     "sampling": {"evaluation", "storage", *BELOW_STORAGE},
     "evaluation": {"storage", *BELOW_STORAGE},
     "storage": BELOW_STORAGE,
-    "data": {"readers", "config", "cli"},
+    "data": {"readers", "pictures", "config", "cli"},
+    "pictures": {"readers"},
     "readers": {"config", "cli"},
     "models": {"layers", "cli"},
     "layers": {"cli"},

@@ -1,6 +1,5 @@
 """Background writing: state is copied between steps and written while training continues."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 
@@ -13,16 +12,14 @@ class BackgroundWriter:
 
     def __init__(self):
         self.thread = ThreadPoolExecutor(max_workers=1)
-        self.lock = threading.Lock()
-        self.waiting = {}  # functions by name
-        self.errors = []
+        self.submitted = []  # names and futures, until their errors have been looked for
 
     def submit(self, name, function):
         """Have the function called; then raise the first error of those called so far, if any."""
-        with self.lock:
-            self.waiting.pop(name, None)
-            self.waiting[name] = function
-        self.thread.submit(self.call_next)
+        for other, future in self.submitted:
+            if other == name:
+                future.cancel()  # unless it has begun
+        self.submitted.append((name, self.thread.submit(function)))
         self.raise_error()
 
     def drain(self):
@@ -38,19 +35,10 @@ class BackgroundWriter:
         """Return when all have been called, and end the thread."""
         self.thread.shutdown()
 
-    def call_next(self):
-        """Call the function that has waited longest; one that fails does not stop the others."""
-        with self.lock:
-            if not self.waiting:  # one that a newer one replaced
-                return
-            function = self.waiting.pop(next(iter(self.waiting)))
-        try:
-            function()
-        except Exception as error:
-            self.errors.append(error)
-
     def raise_error(self):
         """Raise the first error since the last call, if there is one."""
-        errors, self.errors = self.errors, []
-        if errors:
-            raise errors[0]
+        done = [future for _, future in self.submitted if future.done()]
+        self.submitted = [each for each in self.submitted if each[1] not in done]
+        for future in done:
+            if not future.cancelled():
+                future.result()
