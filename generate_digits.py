@@ -57,16 +57,13 @@ def generate(settings):
 
 def any_labels(settings):
     """How many samples to draw, and their labels, uint8 (N,), or None for any."""
+    if settings.text:
+        labels = np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
+        return len(labels), labels
     num = settings.interpolate or 4 * settings.interpolation_grid or settings.num_samples
     if settings.digit:
         return num, np.full(num, int(settings.digit), np.uint8)
     return num, (np.arange(num) % 10).astype(np.uint8) if settings.balanced else None
-
-
-def labels_of_text(settings):
-    """How many digits --text has, and their labels, uint8 (N,)."""
-    labels = np.array([int(sign) for sign in "".join(settings.text) if sign != " "], np.uint8)
-    return len(labels), labels
 
 
 def load_latents(settings):
@@ -267,7 +264,7 @@ class Mode(NamedTuple):
 
 
 MODES = {  # by flag; the first one given counts
-    "text": Mode(labels_of_text, lambda s, _: len(s.text) * max(map(len, s.text)), draw_text),
+    "text": Mode(any_labels, lambda s, _: len(s.text) * max(map(len, s.text)), draw_text),
     "interpolate": Mode(any_labels, lambda s, _: s.interpolate * formats.FRAMES, draw_path),
     "interpolation_grid": Mode(any_labels, lambda s, _: formats.GRID_SIDE**2, draw_path),
     "project": Mode(load_target, lambda s, _: 2, project),

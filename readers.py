@@ -33,7 +33,6 @@ UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 def unreadable(path, kind, error):
-    """The UserError for a file that is not what its reader expects."""
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return UserError(f"{path}: cannot be read as {kind} ({reason})")
 
@@ -99,16 +98,18 @@ def choose_array(path, archive, names, kind, fits):
     for name in names:
         if name in held:
             return name, read_member(archive, held[name])
-    arrays, has = {}, []
+    fitting, has = {}, []
     for name, member in held.items():
         try:
-            arrays[name] = read_member(archive, member)
-            has.append(f"{name} {arrays[name].dtype} {arrays[name].shape}")
+            array = read_member(archive, member)
         except UNREADABLE as error:  # of objects, say; it may not be needed
             has.append(f"{name} ({error})")
-    fitting = [name for name in arrays if fits and fits(arrays[name])]
+            continue
+        has.append(f"{name} {array.dtype} {array.shape}")
+        if fits and fits(array):
+            fitting[name] = array
     if len(fitting) == 1:
-        return fitting[0], arrays[fitting[0]]
+        return fitting.popitem()
     has = ", ".join(has or archive.namelist())[:300] or "nothing"
     if not held:
         raise UserError(f"{path}: is a zip of {has}; unpack it")
@@ -140,7 +141,6 @@ def arrays_in(archive):
 
 
 def read_member(archive, name):
-    """The array in a member of an open .npz."""
     with archive.open(name) as file:
         return parse(read_limited(file))
 

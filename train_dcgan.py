@@ -99,7 +99,6 @@ def print_plan(settings, fixed, device, num_images):
 
 
 def introduction(settings, fixed, device, num_images, steps_done, writes):
-    """What will happen, in a few lines."""
     steps = num_images // settings.batch_size
     begun = f"resumed after epoch {format_epochs(steps_done / steps)}" if steps_done else "new"
     folders = [

@@ -38,7 +38,6 @@ def is_ours(name):
 
 
 def missing_package(error):
-    """What to do about an ImportError of someone else's package, in words."""
     reason = " ".join(str(error).split())[:200]
     return (
         f"a package is missing or broken ({reason}); "

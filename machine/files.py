@@ -53,7 +53,6 @@ def taking_place(path, patience=0, can_wait=False):
 
 
 def rename(whole, path, patience, can_wait):
-    """Rename a file or folder as `taking_place` says."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -110,16 +109,12 @@ def checksum_command(path):
     return f"{program} {shlex.quote(str(path))} > {shlex.quote(str(checksum_path(path)))}"
 
 
-def sha256(path):
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def is_whole(path):
     """Whether a file is what its checksum says."""
     try:
-        return sha256(path) == checksum_path(path).read_text().split()[0]
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        return found == checksum_path(path).read_text().split()[0]
     except (OSError, IndexError, ValueError):
         return False
 
@@ -146,7 +141,10 @@ def remove_partial_files(*folders):
 
 
 def flush(path):
-    """Make a file's bytes, or the renames in a folder, survive a power cut, if the system can."""
+    """Have a file, or the renames in a folder, written to the disk itself, if that can be done.
+
+    Many shares (CIFS, VirtualBox, WSL) cannot for folders: then it is written when they like.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:  # Windows opens no folder
@@ -154,28 +152,17 @@ def flush(path):
             return
         raise
     try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+        with contextlib.suppress(ImportError, AttributeError, OSError):  # not on every disk
+            import fcntl
 
-
-def sync(descriptor):
-    """Have an open file or folder written to the disk itself, if its file system can do that.
-
-    Many shares (CIFS, VirtualBox, WSL) cannot for folders: then it is written when they like.
-    """
-    try:
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS, whose fsync stops at the disk's cache
-        return
-    except (ImportError, AttributeError, OSError):  # nor has every disk of macOS
-        pass
-    try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS, whose fsync stops at disk's cache
+            return
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in CANNOT_SYNC:
             raise
+    finally:
+        os.close(descriptor)
 
 
 def unwritable(path, error, flag=""):

@@ -50,18 +50,15 @@ def describe_code():
 
 
 def describe_system():
-    """The system, and whether it has NVIDIA's driver."""
     driver = ", NVIDIA's driver is here" * gpu.has_driver()
     return f"system: {platform.platform()}, {os.cpu_count()} cores{driver}"
 
 
 def describe_package(name):
-    """The version of a package."""
     return f"{name} {metadata.version(name)}"
 
 
 def describe_devices():
-    """The devices that TensorFlow finds."""
     with importing_tensorflow(use_gpu=True):
         import tensorflow as tf
 
@@ -71,7 +68,6 @@ def describe_devices():
 
 
 def describe_folder(folder):
-    """The files of a run's folder, and which of its states are whole."""
     lines = [f"{folder}: {'' if folder.is_dir() else 'is not there'}"]
     for path in sorted(path for path in folder.glob("*") if path.is_file()):
         whole = ""

@@ -94,6 +94,5 @@ class RejectionSampler:
 
 
 def not_found(num, missing, mend):
-    """The UserError for a search that ended."""
     drawn = max_draws(num)
     return UserError(f"found {num - missing:,} of {num:,} digits among {drawn:,} drawn; {mend}")

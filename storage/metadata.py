@@ -51,7 +51,6 @@ def describe_classifier(snapshot, sha256, batch, is_calibrated):
 
 
 def origin(snapshot):
-    """Run and epoch of a Snapshot, licence and version."""
     return {
         "run": snapshot.path.parent.name,
         "epoch": snapshot.epoch,

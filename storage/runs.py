@@ -216,7 +216,6 @@ class Run:
 
 
 def step_of(path):
-    """The step of a training state."""
     return int(STATE.fullmatch(path.name)[1])
 
 
@@ -254,11 +253,11 @@ def load_settings(folder):
     path = folder / "settings.json"
     try:
         document = json.loads(path.read_text())
-        if isinstance(document["run"], dict):
-            return document
+        if not isinstance(document["run"], dict):
+            raise ValueError("it holds no run's settings")
+        return document
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); --fresh starts over") from error
-    raise UserError(f"{path}: holds no run's settings; --fresh starts over")
 
 
 def format_epochs(epochs):

@@ -135,7 +135,6 @@ class Workers:
 
     @tf.function
     def gather_maximum(self, numbers):
-        """The largest of each number, int32 (n,), over all replicas."""
         rows = self.strategy.run(lambda: numbers[None])
         return tf.reduce_max(self.strategy.gather(rows, axis=0), axis=0)
 
@@ -181,7 +180,6 @@ def details_of_gpus():
 
 
 def describe(strategy):
-    """The devices of a strategy, in words."""
     details = details_of_gpus()
     replicas = strategy.num_replicas_in_sync
     if not details:

@@ -68,11 +68,9 @@ class Logger:
             self.logs.close()
 
     def grid_path(self, epoch):
-        """Where the grid of an epoch is."""
         return self.run.samples / f"epoch-{epoch:04d}.png"
 
     def save_gif(self, history):
-        """Write the grids as one animation."""
         grids = [self.grid_path(row.epoch) for row in history]
         grids = [path for path in grids if path.exists()]
         if grids:

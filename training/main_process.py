@@ -50,11 +50,8 @@ def main_process(settings, fixed, device, is_main):
         with plain_matplotlib():
             pass  # now, lest it fails after an epoch
         run.save_settings(fixed, describe_invocation(settings, device, fixed["images"]))
-        main = MainProcess(run, fixed["images"])
-        try:
+        with contextlib.closing(MainProcess(run, fixed["images"])) as main:
             yield main
-        finally:
-            main.close()
 
 
 class MainProcess:
@@ -78,21 +75,18 @@ class MainProcess:
 
     @functools.cached_property
     def logger(self):
-        """Writes pictures, curves and logs."""
         from training.logger import Logger
 
         return Logger(self.run, self.epochs_resumed)
 
     @functools.cached_property
     def sampler(self):
-        """Draws with the averaged generator."""
         from sampling.sampler import Sampler
 
         return Sampler(self.trainer.generator_ema)
 
     @functools.cached_property
     def scorer(self):
-        """Computes the scores of digits."""
         from evaluation.scores import TrainingScore
 
         return TrainingScore(np.asarray(self.trainer.images))
