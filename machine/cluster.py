@@ -10,7 +10,7 @@ import threading
 import time
 
 from cli import UserError, say
-from machine import gpu
+from machine.loading import shortened
 
 FIRST_PORT, PORTS_A_JOB = 12000, 16
 EXAMPLE = (
@@ -166,7 +166,7 @@ def join_cluster(spec, kind, index, num_gpus):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"the cluster did not come together, here at {own} ({gpu.shortened(error)}); its port "
+            f"the cluster did not come together, here at {own} ({shortened(error)}); its port "
             "may be taken (under Slurm --port gives another one) or closed to the other hosts"
         ) from error
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs: help TensorFlow find one, say why it finds none, and explain its errors."""
+"""NVIDIA GPUs, where their driver is: help TensorFlow find one, or say why it finds none."""
 
 import ctypes
 import os
@@ -10,8 +10,6 @@ from importlib import metadata
 from config import REPOSITORY
 from machine.command import pip_command
 
-# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
-DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 # Of TensorFlow's lines about a GPU that it does not use, the ones that say why, best first.
 REASONS = (
     r"Could not load dynamic library .*?(?=; LD_LIBRARY_PATH)",
@@ -25,17 +23,7 @@ gpu.prepare()
 import tensorflow
 tensorflow.config.list_physical_devices("GPU")
 """
-FIRST_WITH_TF32 = (8, 0)
 SUPPORTED = (7, 5), (12, 0)  # compute capabilities, by cuDNN from 9.11 and by TensorFlow's wheel
-
-
-def has_driver():
-    """Whether NVIDIA's driver is here, or has been shared with this container."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-        return True
-    except OSError:
-        return any(map(os.path.exists, DRIVER))
 
 
 def installed_file(package, pattern):
@@ -53,8 +41,6 @@ def prepare():
     TensorFlow 2.21.0 does not look into cuSOLVER's package, and uses no GPU without it; but a
     library that has been loaded is found by its name.
     """
-    if not has_driver():
-        return
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi numbers them
     if ptxas := installed_file("nvidia-cuda-nvcc-cu12", "ptxas"):
         os.environ["PATH"] = f"{ptxas.parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -68,11 +54,9 @@ def prepare():
 
 
 def why_none():
-    """Why TensorFlow uses no GPU although NVIDIA's driver is here, in one line; else ""."""
+    """Why TensorFlow uses no GPU although NVIDIA's driver is here, in one line."""
     import tensorflow as tf
 
-    if not has_driver():
-        return ""
     if tf.config.list_physical_devices("GPU"):
         return (
             "drawing left the GPU unused in this process; to train on it, restart Python (in a "
@@ -124,16 +108,3 @@ def warning(capability):
             "container of TensorFlow, a later TensorFlow, or the CPU (CUDA_VISIBLE_DEVICES=-1)"
         )
     return ""
-
-
-def has_failed(reason):
-    """Whether an error with this text comes from a GPU, its driver or its libraries."""
-    return re.search("CUDA|DNN|BLAS|NCCL", reason) is not None
-
-
-def shortened(error):
-    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
-    text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
-    if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
-        text = of_node[1]
-    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"

@@ -1,8 +1,10 @@
 """Loading TensorFlow, which takes seconds: quietly, and only once the settings are known good."""
 
 import contextlib
+import ctypes
 import faulthandler
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,9 +12,10 @@ from importlib import metadata
 
 from cli import UserError
 from config import REPOSITORY
-from machine import gpu
 from machine.command import pip_command
 
+# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
+DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 # Optional packages that TensorFlow and Keras import when installed, for features not used here;
 # matplotlib alone is a fifth of the time of `generate_digits.py`.
 UNUSED = ("jax", "matplotlib", "sklearn")
@@ -29,12 +32,24 @@ def importing_tensorflow(use_gpu=False):
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     check_memory()
-    gpu.prepare()
+    if has_driver():
+        from machine import gpu
+
+        gpu.prepare()
     with hidden_messages():
         load_keras()
         if not use_gpu:
             leave_gpus()
         yield
+
+
+def has_driver():
+    """Whether NVIDIA's driver is here, or has been shared with this container."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    except OSError:
+        return any(map(os.path.exists, DRIVER))
 
 
 def check_memory():
@@ -101,6 +116,14 @@ def explain(error):
         remove = pip_command("uninstall", "-y", *sorted(plugins))
         return f"{reason}: a plugin does not fit this TensorFlow; remove it: {remove}"
     return f"{reason}; {pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
+
+
+def shortened(error):
+    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
+    text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
+    if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
+        text = of_node[1]
+    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cli import say
 from config import REPOSITORY
-from machine import files, gpu
-from machine.loading import importing_tensorflow
+from machine import files
+from machine.loading import has_driver, importing_tensorflow
 from machine.provenance import git_commit
 
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "imageio", "tensorboard", "protobuf")
@@ -50,7 +50,7 @@ def describe_code():
 
 
 def describe_system():
-    driver = ", NVIDIA's driver is here" * gpu.has_driver()
+    driver = ", NVIDIA's driver is here" * has_driver()
     return f"system: {platform.platform()}, {os.cpu_count()} cores{driver}"
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from config import REPOSITORY
 from helpers import contents, one_line, roots, run_script, train
-from machine import gpu
+from machine import gpu, loading
 from training.step import Trainer
 
 WORDS = ["--batch_size", 8, "--evaluate_every", 0, "--run", "small"]
@@ -90,8 +90,6 @@ def test_a_missing_library_is_named(start, fake_cuda):
 
 def test_a_package_without_cuda_is_named(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert not gpu.has_driver() or gpu.why_none()
-    monkeypatch.setattr(gpu, "has_driver", lambda: True)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: False)
     assert "has no CUDA" in gpu.why_none()
@@ -99,7 +97,6 @@ def test_a_package_without_cuda_is_named(monkeypatch):
 
 def test_the_package_s_own_compiler_goes_first(tmp_path, monkeypatch):
     compiler = tmp_path / "nvidia" / "bin" / "ptxas"
-    monkeypatch.setattr(gpu, "has_driver", lambda: True)
     monkeypatch.setattr(
         gpu, "installed_file", lambda _, pattern: compiler if pattern == "ptxas" else None
     )
@@ -110,9 +107,10 @@ def test_the_package_s_own_compiler_goes_first(tmp_path, monkeypatch):
 
 
 def test_nothing_is_loaded_without_a_driver(monkeypatch):
-    monkeypatch.setattr(gpu, "has_driver", lambda: False)
-    monkeypatch.setattr(gpu, "installed_file", lambda *_: pytest.fail("looked for"))
-    gpu.prepare()
+    monkeypatch.setattr(loading, "has_driver", lambda: False)
+    monkeypatch.setattr(gpu, "prepare", lambda: pytest.fail("looked for"))
+    with loading.importing_tensorflow(use_gpu=True):
+        pass
 
 
 DRAW_THEN_TRAIN = """
@@ -229,7 +227,7 @@ def test_a_gpu_that_fails_is_one_line_and_the_run_is_kept(kind, start, copied_ru
 
 
 def test_the_makefile_installs_cuda_s_packages_where_a_driver_is(nvidia_smi):
-    if not shutil.which("make") or gpu.has_driver():
+    if not shutil.which("make") or loading.has_driver():
         pytest.skip("no make, or a driver that is real")
     command = ["make", "-n", "-B", ".venv/ready", f"PYTHON={sys.executable}"]
     plain = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True).stdout

@@ -97,7 +97,7 @@ def test_mirrored_uses_the_most_gpus_that_divide_the_batch(number, used, gpus, m
 def test_without_a_name_one_gpu_is_used_the_freest(gpus, monkeypatch):
     gpus(3)
     freest = gpus.visible[2]
-    monkeypatch.setattr(distributed.gpu, "freest", lambda number: number - 1)
+    monkeypatch.setattr("machine.gpu.freest", lambda number: number - 1)
     assert distributed.connect(TrainSettings()).num_replicas_in_sync == 1
     assert gpus.visible == [freest]
 

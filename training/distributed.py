@@ -4,17 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 
 import tensorflow as tf
 
 from cli import UserError, say
 from config import REPOSITORY
-from machine import gpu
 from machine.command import pip_command
+from machine.loading import has_driver, shortened
 
 # What TensorFlow raises in the other workers of a cluster when one has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 WORKER_LOST += (tf.errors.DeadlineExceededError, tf.errors.InternalError)
+FIRST_WITH_TF32 = (8, 0)  # compute capability
 
 
 def connect(settings):
@@ -42,6 +44,8 @@ def connect(settings):
     else:
         gpus = visible_gpus()
         if settings.strategy != "mirrored" and len(gpus) > 1:
+            from machine import gpu
+
             gpus = [gpus[gpu.freest(len(gpus))]]
         gpus = use_gpus(gpus, settings.batch_size)
         strategy = tf.distribute.get_strategy()  # TensorFlow's own, for one device
@@ -89,13 +93,13 @@ def errors_explained(strategy):
             "out of memory; close what else uses it, or give another --run a smaller --batch_size"
         ) from error
     except (tf.errors.OpError, RuntimeError) as error:
-        reason = gpu.shortened(error)
+        reason = shortened(error)
         if strategy.cluster_resolver and isinstance(error, WORKER_LOST):
             raise UserError(
                 "another worker was lost; start all workers again, any number that divides the "
                 f"batch, to continue from the last checkpoint ({reason})"
             ) from error
-        if not gpu.has_failed(reason):
+        if not re.search("CUDA|DNN|BLAS|NCCL", reason):  # of a GPU, its driver, its libraries
             raise
         packages = pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
         raise UserError(
@@ -108,7 +112,7 @@ def can_leave_xla(settings, error):
     """Whether an error at the first compiled step is one to go on from without XLA; then say so."""
     if settings.compile == "on" or isinstance(error, tf.errors.ResourceExhaustedError):
         return False
-    reason = gpu.shortened(error)
+    reason = shortened(error)
     say(f"note: XLA cannot be used here ({reason}); training goes on without, more slowly")
     return True
 
@@ -186,7 +190,7 @@ def describe(strategy):
         words = f"the CPU, {os.cpu_count()} cores"
     else:
         words = ", ".join(each.get("device_name", "a GPU") for each in details)
-        if min(each.get("compute_capability", (0, 0)) for each in details) >= gpu.FIRST_WITH_TF32:
+        if min(each.get("compute_capability", (0, 0)) for each in details) >= FIRST_WITH_TF32:
             is_on = tf.config.experimental.tensor_float_32_execution_enabled()
             words += f", TF32 {'on' if is_on else 'off'}"
     if replicas > 1:
@@ -204,7 +208,10 @@ class Devices:
         self.compiled = use_xla(settings, self.strategy)
         self.workers = Workers(self.strategy)
         self.description = describe(self.strategy)
-        details = details_of_gpus()
-        notes = [gpu.warning(each.get("compute_capability", (9, 0))) for each in details]
-        if note := notes[0] if details else gpu.why_none():
-            say(f"note: {note}")
+        if has_driver():
+            from machine import gpu
+
+            details = details_of_gpus()
+            notes = [gpu.warning(each.get("compute_capability", (9, 0))) for each in details]
+            if note := notes[0] if details else gpu.why_none():
+                say(f"note: {note}")
