@@ -78,12 +78,6 @@ def test_predictions(mnist, classifier):
 
 
 @pytest.fixture(scope="session")
-def training_predictions(mnist, classifier):
-    """The classifier's Predictions for the 60,000 training images, which take a while."""
-    return classifier.predict(mnist["x_train"])
-
-
-@pytest.fixture(scope="session")
 def small_run(data_path, tmp_path_factory):
     """A folder with the run `small`, trained for two epochs of five steps; only to be read."""
     folder = tmp_path_factory.mktemp("small_run")

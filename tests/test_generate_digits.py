@@ -8,10 +8,7 @@ import generate_digits
 from evaluation.classifier import DigitClassifier
 from helpers import one_line, roots
 from sampling.randomness import codes_of, sample_noise
-from sampling.sampler import Sampler
 from storage import images
-from storage.snapshots import load_snapshot
-from storage.weights import load_generator
 
 
 def draw(folder, *words):
@@ -25,21 +22,14 @@ def read(path, name="images"):
         return arrays[name]
 
 
-def test_by_default_a_grid_lands_in_samples(copied_run, capsys):
-    assert draw(copied_run) == 0
-    path = copied_run / "samples" / "small-10-digits-seed-0.png"
-    assert str(path) in capsys.readouterr().out
-    height, width = images.load_png(path).shape
-    rows, columns = images.grid_shape(10)
-    factor = width // (30 * columns + 2)
-    assert (height, width) == (factor * (30 * rows + 2), factor * (30 * columns + 2))
-
-
 def test_a_default_name_says_what_is_drawn(small_run, tmp_path):
     words = ["--code", 3, "--noise_scale", 0.7, "--raw", "--samples_dir", tmp_path]
+    assert draw(small_run, "--samples_dir", tmp_path) == 0
     assert draw(small_run, *words, "--interpolation_grid", "--seed", 5) == 0
-    [path] = tmp_path.iterdir()
-    assert path.name == "small-interpolation_grid-code-3-noise_scale-0.7-raw-seed-5.png"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "small-10-digits-seed-0.png",
+        "small-interpolation_grid-code-3-noise_scale-0.7-raw-seed-5.png",
+    }
 
 
 def test_seeds_name_digits_in_arrays_and_pictures(small_run, tmp_path):
@@ -54,14 +44,6 @@ def test_seeds_name_digits_in_arrays_and_pictures(small_run, tmp_path):
     assert draw(small_run, *words, tmp_path / "other.png", "--invert") == 0
     expected = 255 - images.enlarge(images.make_grid(arrays["other"]))
     np.testing.assert_array_equal(images.load_png(tmp_path / "other.png"), expected)
-
-
-def test_a_damaged_snapshot_is_refused(copied_run, tmp_path, capsys):
-    path = copied_run / "checkpoints" / "small" / "generator.npz"
-    path.write_bytes(path.read_bytes()[:-1000])
-    assert draw(copied_run, "--output", tmp_path / "a.png") == 2
-    assert "generator.npz" in one_line(capsys.readouterr().err)
-    assert not (tmp_path / "a.png").exists()
 
 
 @pytest.fixture(scope="module")
@@ -108,18 +90,6 @@ def test_text_is_written_in_lines_with_gaps(easy, tmp_path):
     assert read(tmp_path / "t.npz").shape == (4, 28, 28)
 
 
-def test_a_picture_a_digit_and_never_over_others(easy, tmp_path, capsys):
-    words = ["--digit", easy[1], "--num_samples", 3, "--output", f"{tmp_path}/new/"]
-    assert draw_easy(easy, *words, "--scale", 2, "--invert") == 0
-    names = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert names == [f"{number:06d}-{easy[1]}.png" for number in range(3)]
-    picture = images.load_png(tmp_path / "new" / names[0])
-    assert picture.shape == (56, 56) and picture[0, 0] > 100
-    capsys.readouterr()
-    assert draw_easy(easy, *words) == 2
-    assert "not empty" in one_line(capsys.readouterr().err)
-
-
 def test_a_code_draws_its_own_samples_which_are_drawn_again(small_run, tmp_path):
     words = ["--code", 7, "--num_samples", 200, "--save_noise", "--output", tmp_path / "c.npz"]
     assert draw(small_run, *words) == 0
@@ -127,30 +97,20 @@ def test_a_code_draws_its_own_samples_which_are_drawn_again(small_run, tmp_path)
     pixels = read(tmp_path / "c.npz")
     assert (codes_of(read(tmp_path / "c.npz", "noise"), 32) == 7).all()
     own = codes_of(sample_noise(0, range(200), 200), 32) == 7
-    assert 0 < own.sum() < 30
     np.testing.assert_array_equal(pixels[own], read(tmp_path / "all.npz")[own])
-    assert len(np.unique(pixels, axis=0)) == 200
     assert draw(small_run, "--latents", tmp_path / "c.npz", "--output", tmp_path / "d.npz") == 0
     np.testing.assert_array_equal(pixels, read(tmp_path / "d.npz"))
 
 
-def test_an_interpolation_within_a_code_keeps_it(small_run, tmp_path):
-    words = ["--code", 7, "--output", tmp_path / "i.npz"]
-    for mode in (["--interpolate", 3], ["--interpolation_grid"]):
-        assert draw(small_run, *words, *mode) == 0
-        codes, rest = np.split(read(tmp_path / "i.npz", "latents"), [32], 1)
-        np.testing.assert_allclose(codes, np.tile(6 * np.eye(32)[7], (len(codes), 1)), atol=1e-5)
-        assert np.linalg.norm(rest, axis=1).min() > 10  # near 13, the root of 168
-
-
-def test_an_interpolation_is_an_endless_animation(small_run, tmp_path):
+def test_an_interpolation_is_an_endless_animation_through_samples(small_run, tmp_path):
+    words = ["--noise_scale", 0.5, "--interpolate", 3, "--output"]
     for name in ("i.gif", "i.npz"):
-        assert draw(small_run, "--interpolate", 3, "--output", tmp_path / name) == 0
+        assert draw(small_run, *words, tmp_path / name) == 0
     codes, noise = np.split(read(tmp_path / "i.npz", "latents"), [32], 1)
     z = sample_noise(0, range(3), 200)
-    np.testing.assert_allclose(noise[::20], z[:, 32:], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(noise[::20], 0.5 * z[:, 32:], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(codes[::20], 6 * np.eye(32)[codes_of(z, 32)], atol=1e-5)
-    assert 4 < np.sort(codes[10])[-2] <= np.sort(codes[10])[-1] < 5  # half one, half another
+    assert np.linalg.norm(noise, axis=1).min() > 5  # near 6.5, half the root of 168
     film = imageio.imread(tmp_path / "i.gif", index=None)  # frames that are alike are one
     assert film.shape[1:3] == (168, 168)
     assert imageio.immeta(tmp_path / "i.gif")["loop"] == 0
@@ -170,18 +130,6 @@ def test_an_mp4_names_the_package_that_it_needs(small_run, tmp_path, monkeypatch
     assert "pip install" in one_line(capsys.readouterr().err)
 
 
-def test_the_noise_scale_shortens_the_noise_once(small_run, tmp_path):
-    words = ["--noise_scale", 0.5, "--num_samples", 100, "--output", tmp_path / "t.npz"]
-    assert draw(small_run, *words) == 0
-    sampler = Sampler(load_generator(load_snapshot(small_run / "checkpoints" / "small", "latest")))
-    z = np.float32(0.5) * sample_noise(0, range(100), 200)
-    (expected,) = sampler.decode(sampler.latents(z))
-    np.testing.assert_array_equal(read(tmp_path / "t.npz"), expected)
-    assert draw(small_run, "--interpolate", 2, *words) == 0
-    lengths = np.linalg.norm(read(tmp_path / "t.npz", "latents")[:, 32:], axis=1)
-    assert 5 < lengths.min() < lengths.max() < 8  # near half the root of 168
-
-
 @pytest.mark.slow
 def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
     words = ["--seed", 5, "--num_samples", 1, "--output", f"{tmp_path}/one/"]
@@ -195,36 +143,18 @@ def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
 
 BAD = {
     "a letter": ["--text", "20a6"],
-    "two digits": ["--digit", 10],
-    "only spaces": ["--text", " "],
     "a picture of another size": ["--project", "large.png"],
-    "no picture": ["--project", "text.png"],
     "no such picture": ["--project", "nowhere.png"],
-    "a blank picture": ["--project", "blank.png"],
-    "too many digits for a picture": ["--num_samples", 200_000, "--output", "a.png"],
     "a billion pixels": ["--num_samples", 200, "--scale", 100],
-    "a grid of as many": ["--scale", 100, "--interpolation_grid"],
-    "an interpolation of as many": ["--scale", 100, "--interpolate", 11, "--output", "a.png"],
-    "a text of as many": ["--scale", 100, "--text", *(["1" + " " * 20] * 10)],
-    "a folder that is not empty": ["--output", "full/"],
     "a file in no folder": ["--output", "no/such/folder/a.png"],
-    "a file as a folder": ["--output", "text.png/"],
-    "a folder as a file": ["--output", "."],
     "another ending": ["--output", "digits.jpg"],
     "a digit of a code": ["--digit", 3, "--code", 4],
-    "a projection within a code": ["--project", "text.png", "--code", 4],
-    "latents of a code": ["--latents", "latents.npz", "--code", 4],
     "latents of another generator": ["--latents", "latents.npz"],
-    "latents of images": ["--latents", "images.npz"],
-    "noise that is not finite": ["--latents", "huge.npz"],
     "a code that does not exist": ["--code", 32],
-    "a code that is no number": ["--code", "x"],
     "an interpolation and a text": ["--interpolate", 3, "--text", 4],
     "an animation of nothing": ["--output", "a.gif"],
     "an interpolation of one": ["--interpolate", 1],
     "a scaled array": ["--scale", 3, "--output", "a.npz"],
-    "noise in a picture": ["--save_noise", "--output", "a.png"],
-    "a noise scale of 0": ["--noise_scale", 0],
     "too many labels": ["--num_samples", 1_000_001, "--balanced", "--output", "a.npz"],
     "an unknown run": ["--run", "nobody"],
     "a snapshot that was not kept": ["--snapshot", "best"],
@@ -235,15 +165,9 @@ BAD = {
 def test_mistakes_are_refused_in_one_line(small_run, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.chdir(tmp_path)
     images.save_png("large.png", np.eye(32, dtype=np.uint8))
-    images.save_png("blank.png", np.zeros((28, 28), np.uint8))
-    (tmp_path / "text.png").write_text("no picture")
     np.savez("latents.npz", noise=np.zeros((3, 100), np.float32))
-    np.savez("images.npz", images=np.zeros((3, 28, 28), np.uint8))
-    np.savez("huge.npz", noise=np.full((3, 200), 1e300))
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "other.png").touch()
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(tmp_path.iterdir())
     assert draw(small_run, *BAD[kind]) == 2
     words = {"an unknown run": "nobody", "a snapshot that was not kept": "generator-best.npz"}
     assert words.get(kind, BAD[kind][0]) in one_line(capsys.readouterr().err)
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,7 +1,5 @@
 """The command that trains a digit classifier."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -22,15 +20,19 @@ def labelled(mnist, tmp_path_factory):
     return path
 
 
-def test_training_writes_weights_that_scores_can_use(labelled, tmp_path, capsys):
+def test_training_writes_weights_that_scores_can_use_and_replaces_none(labelled, tmp_path, capsys):
     words = ["--data", str(labelled), "--epochs", "2", "--output"]
     for name in ("one.npz", "again.npz"):
         assert train_classifier.main([*words, str(tmp_path / name)]) == 0
-    assert re.search(r"Test accuracy [0-9.]+%", capsys.readouterr().out)
+    assert "Test accuracy" in capsys.readouterr().out
     one, again = (DigitClassifier(tmp_path / name) for name in ("one.npz", "again.npz"))
     assert one.sha256 == again.sha256 != DigitClassifier().sha256
-    assert train_classifier.main([*words, str(tmp_path / "b.npz"), "--seed", "1"]) == 0
-    assert DigitClassifier(tmp_path / "b.npz").sha256 != one.sha256
+    words += [str(tmp_path / "one.npz"), "--seed", "1"]
+    assert train_classifier.main(words) == 2
+    assert "--overwrite" in one_line(capsys.readouterr().err)
+    assert DigitClassifier(tmp_path / "one.npz").sha256 == one.sha256
+    assert train_classifier.main([*words, "--overwrite"]) == 0
+    assert DigitClassifier(tmp_path / "one.npz").sha256 != one.sha256
 
 
 def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
@@ -38,7 +40,6 @@ def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
     for change in (
         {"y_train": arrays["y_train"][:-1]},
         {"y_test": arrays["y_test"] + 10},
-        {"x_test": arrays["x_test"][:99], "y_test": arrays["y_test"][:99]},
     ):
         np.savez(tmp_path / "bad.npz", **arrays | change)
         words = ["--data", str(tmp_path / "bad.npz"), "--output", str(tmp_path / "c.npz")]
@@ -47,14 +48,3 @@ def test_bad_labels_and_outputs_are_refused(labelled, tmp_path, capsys):
     assert train_classifier.main(["--output", str(tmp_path / "no" / "c.npz")]) == 2
     assert "--output" in one_line(capsys.readouterr().err)
     assert not (tmp_path / "c.npz").exists()
-
-
-def test_weights_that_are_there_stay(labelled, tmp_path, capsys):
-    path = tmp_path / "mine.npz"
-    path.write_bytes(b"mine")
-    words = ["--data", str(labelled), "--epochs", "1", "--output", str(path)]
-    assert train_classifier.main(words) == 2
-    assert "--overwrite" in one_line(capsys.readouterr().err)
-    assert path.read_bytes() == b"mine"
-    assert train_classifier.main([*words, "--overwrite"]) == 0
-    DigitClassifier(path)
