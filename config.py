@@ -57,42 +57,28 @@ class TrainSettings(Settings):
         "--noise_dim if that is less.",
         between(0, LARGEST_NOISE_DIM),
     )
-    dropout: float = fixed(
-        0.1, "The discriminator's dropout rate, in steps of 1/256.", between(0, 0.99)
-    )
-    gradient_penalty: float = fixed(
-        1.0, "Weight of the discriminator's R1 gradient penalty, 0 for none.", between(0, 1e6)
-    )
+    dropout: float = fixed(0.1, "The discriminator's dropout rate.", between(0, 0.99))
+    gradient_penalty: float = fixed(1.0, "Weight of the R1 gradient penalty.", between(0, 1e6))
     early_penalty: float = fixed(
         0.3, "Factor on --gradient_penalty in the first 18 epochs of MNIST.", between(0, 1e6)
     )
-    ema_decay: float = fixed(
-        0.999, "Decay of the EMA of the generator's weights, per step.", below_one
-    )
-    seed: int = fixed(
-        0, "Seed of initial weights, noise and order of the images.", between(0, LARGEST_SEED)
-    )
+    ema_decay: float = fixed(0.999, "Decay of the generator's EMA, per step.", below_one)
+    seed: int = fixed(0, "Seed of weights, noise and image order.", between(0, LARGEST_SEED))
     data: str = option(
         MNIST,
         "An .npz, .npy or IDX file of images, or a folder of pictures or with an IDX file.",
         local_path,
     )
-    transpose: bool = option(
-        False, "Swap rows and columns of --data, for images that lie on their side."
-    )
+    transpose: bool = option(False, "Swap rows and columns of the images.")
     sample_every: int = fixed(1, "Epochs between two sample grids.", between(1, 10**6))
-    evaluate_every: int = option(
-        5, "Epochs between two computations of FID, 0 for none.", between(0, 10**6)
-    )
+    evaluate_every: int = option(5, "Epochs between two FIDs, 0 for none.", between(0, 10**6))
     save_every: str = option(
         "auto",
         "Epochs (1) or minutes (10m) between two saves; auto saves at the end of an epoch when 10 "
         "seconds have passed.",
         matching("auto|[1-9][0-9]{0,5}m?", "auto, or epochs, such as 1, or minutes, such as 10m"),
     )
-    precision: str = fixed(
-        "float32", "Arithmetic of the networks.", choices=("float32", "bfloat16")
-    )
+    precision: str = fixed("float32", "Type of the activations.", choices=("float32", "bfloat16"))
     tf32: str = option(
         "auto",
         "Use TensorFloat-32 on NVIDIA GPUs; auto does so unless --deterministic.",
@@ -109,9 +95,7 @@ class TrainSettings(Settings):
         "Slurm: first port of a node's workers. Default: from the job's number.",
         between(0, 65535),
     )
-    deterministic: bool = fixed(
-        False, "Train bitwise reproducibly on one machine, a little slower."
-    )
+    deterministic: bool = fixed(False, "Train bitwise reproducibly, a little slower.")
     fresh: bool = option(False, "Start over; the old run is kept as NAME.old-1.")
     dry_run: bool = option(False, "Print what would be trained and written, then stop.")
     report: bool = option(False, "Print what to paste into a bug report, then stop.")
@@ -151,9 +135,7 @@ class GenerateSettings(Settings):
     """Draw digits with a trained generator: any digits, or those you ask for."""
 
     num_samples: int = option(10, "How many digits to draw.", between(1, 10**8))
-    seed: int = option(
-        0, "Seed; sample i of a seed is always the same image.", between(0, LARGEST_SEED)
-    )
+    seed: int = option(0, "Seed; its sample i is always the same.", between(0, LARGEST_SEED))
     run: str = option("", "Run to draw with. Default: your latest.", run_name)
     snapshot: str = SNAPSHOT()
     digit: str = option("", "Draw only this digit.", choices=tuple("0123456789"))
@@ -181,12 +163,8 @@ class GenerateSettings(Settings):
     noise_scale: float = option(
         1.0, "Factor on the noise; below 1 the samples are less varied.", between(0.001, 1)
     )
-    interpolate: int = option(
-        0, "Draw a closed animation through this many samples.", between(0, 1000)
-    )
-    interpolation_grid: bool = option(
-        False, "Draw a grid that interpolates between four digits in its corners."
-    )
+    interpolate: int = option(0, "Animate a closed path through so many samples.", between(0, 1000))
+    interpolation_grid: bool = option(False, "Draw a grid between digits in its four corners.")
     project: str = option("", "A 28x28 PNG; draws the generator's nearest image to it.", local_path)
     scale: int = option(0, "Factor to enlarge pictures by. Default: what fits.", between(0, 100))
     invert: bool = option(False, "Draw black on white; --project then expects the same.")
@@ -265,9 +243,7 @@ class ExportSettings(Settings):
         "A fixed batch size, for runtimes that need one.",
         matching("any|[1-9][0-9]{0,3}", "a whole number from 1 to 9999, or any"),
     )
-    with_classifier: bool = option(
-        False, "Export the digit classifier too, beside the generator, as NAME-classifier."
-    )
+    with_classifier: bool = option(False, "Export the digit classifier too, as NAME-classifier.")
     overwrite: bool = option(False, "Replace an existing export.")
     checkpoints_dir: str = option("checkpoints", "Folder of the runs.", local_path)
 
@@ -277,9 +253,7 @@ class ClassifierSettings(Settings):
     """Train the digit classifier that all scores use, and write its weights and checksum."""
 
     epochs: int = option(12, "Passes over the images.", between(1, 1000))
-    seed: int = option(
-        0, "Seed of initial weights and order of the images.", between(0, LARGEST_SEED)
-    )
+    seed: int = option(0, "Seed of weights and image order.", between(0, LARGEST_SEED))
     data: str = option(
         MNIST, "An .npz with labelled digits, or a folder with their IDX files.", local_path
     )
