@@ -151,8 +151,8 @@ def test_a_warning_is_given_once(main, capsys):
 
 def test_epochs_of_mnist_are_scored_as_often_as_asked(main, monkeypatch):
     del main.score
-    monkeypatch.setattr(main.scorer, "num_samples", 5)
-    monkeypatch.setattr(main.scorer, "score", lambda pixels: (len(pixels), 0.5))
+    monkeypatch.setattr(main.logger.scorer, "num_samples", 5)
+    monkeypatch.setattr(main.logger.scorer, "score", lambda pixels: (len(pixels), 0.5))
     before = main.trainer.state()
     assert main.score(1) is UNSCORED and main.score(3) is UNSCORED
     assert main.score(2) == EpochScore(fid=5, rarest_digit=0.5)

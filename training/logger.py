@@ -1,6 +1,7 @@
-"""What a run shows: grids, curves, history, TensorBoard logs and warnings."""
+"""What a run shows: scores, grids, curves, history, TensorBoard logs and warnings."""
 
 import contextlib
+import functools
 import gc
 import importlib.util
 import math
@@ -10,25 +11,46 @@ import numpy as np
 from tqdm import tqdm
 
 from cli import UserError
+from evaluation.scores import TrainingScore
 from machine import files
+from sampling import acceptance, codes
+from sampling.sampler import Sampler
 from storage import images
 from storage.runs import EpochRecord
 
+GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid
 GIF_FRAMES = 100  # at most
 
 
 class Logger:
-    """Writes what a run shows into its samples folder.
+    """Scores and draws with a step.Trainer, and writes what a run shows into its samples folder.
 
     TensorBoard's events after the epoch `epochs_logged` are removed; they will be logged again.
     """
 
-    def __init__(self, run, epochs_logged=0):
-        self.run, self.epochs_logged, self.warned = run, epochs_logged, set()
+    def __init__(self, run, trainer=None, epochs_logged=0):
+        self.run, self.trainer = run, trainer
+        self.epochs_logged, self.warned = epochs_logged, set()
         self.logs = open_tensorboard(run.samples / "logs")
         if self.logs:
             for path in sorted((run.samples / "logs").glob("events.out.tfevents.*")):
                 drop_later_events(path, epochs_logged)
+
+    @functools.cached_property
+    def sampler(self):
+        return Sampler(self.trainer.generator_ema)
+
+    @functools.cached_property
+    def scorer(self):
+        return TrainingScore(np.asarray(self.trainer.images))
+
+    def draw(self, num_samples=GRID_SAMPLES):
+        """The first samples of the run's seed, uint8 (num_samples, 28, 28)."""
+        return np.concatenate([*self.sampler.sample(num_samples, self.run.settings.seed)])
+
+    def score(self):
+        """The numbers of the generator's progress.EpochScore."""
+        return self.scorer.score(self.draw(self.scorer.num_samples))
 
     def save_grid(self, epoch, digits):
         """Write the grid of an epoch's digits (N, 28, 28)."""
@@ -69,6 +91,16 @@ class Logger:
 
     def grid_path(self, epoch):
         return self.run.samples / f"epoch-{epoch:04d}.png"
+
+    def finish(self, history, learns_mnist):
+        """Write an animation, a picture of the codes and, for MNIST, which samples to accept."""
+        self.save_gif(history)
+        if self.run.settings.num_codes:
+            path = self.run.samples / "codes.png"
+            codes.save_picture(path, self.sampler, self.run.settings.seed)
+        if learns_mnist:
+            generator, classifier = self.trainer.generator_ema, self.scorer.classifier
+            acceptance.load_or_calibrate(self.run.folder, "latest", generator, classifier)
 
     def save_gif(self, history):
         grids = [self.grid_path(row.epoch) for row in history]

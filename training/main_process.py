@@ -1,6 +1,6 @@
 """What the first process does beside training: it scores, draws, logs and saves.
 
-Classifier, pictures and rejection are imported where an epoch's end or the run's end uses them.
+What scores and draws is loaded at the end of the first epoch, which alone needs it (`logger`).
 """
 
 import contextlib
@@ -19,7 +19,6 @@ from storage.runs import Run
 from training.progress import UNSCORED, EpochScore, Progress
 from training.writer import BackgroundWriter
 
-GRID_SAMPLES = 100  # samples 0 to 99 of the run's seed, the same in every grid
 PAUSE = 10  # seconds between two pictures of the curves and, by default, between two saves
 
 
@@ -77,19 +76,7 @@ class MainProcess:
     def logger(self):
         from training.logger import Logger
 
-        return Logger(self.run, self.epochs_resumed)
-
-    @functools.cached_property
-    def sampler(self):
-        from sampling.sampler import Sampler
-
-        return Sampler(self.trainer.generator_ema)
-
-    @functools.cached_property
-    def scorer(self):
-        from evaluation.scores import TrainingScore
-
-        return TrainingScore(np.asarray(self.trainer.images))
+        return Logger(self.run, self.trainer, self.epochs_resumed)
 
     def resume(self, trainer):
         """Take care of this step.Trainer; return the Progress of its newest training state, if any.
@@ -125,7 +112,7 @@ class MainProcess:
         missing = [path for path in grids if not path.exists()]
         newest = self.logger.grid_path(len(history))
         if newest in missing and not progress.steps:  # the generator is that of the epoch's end
-            self.logger.save_grid(len(history), self.draw(GRID_SAMPLES))
+            self.logger.save_grid(len(history), self.logger.draw())
             missing.remove(newest)
         if missing:
             some = ", ".join(path.name for path in missing[:5]) + ", ..." * (len(missing) > 5)
@@ -148,7 +135,7 @@ class MainProcess:
         progress.end_epoch(self.settings.batch_size, *score)
         logger.warn(progress.history)
         if is_last or epoch % self.settings.sample_every == 0:
-            grid = functools.partial(logger.save_grid, epoch, self.draw(GRID_SAMPLES))
+            grid = functools.partial(logger.save_grid, epoch, logger.draw())
             self.writer.submit(f"grid {epoch}", grid)
         if is_last or time.monotonic() - self.logged >= PAUSE:
             self.log(progress)
@@ -163,11 +150,7 @@ class MainProcess:
         every = self.settings.evaluate_every
         if not self.learns_mnist or not every or epoch % every:
             return UNSCORED
-        return EpochScore(*self.scorer.score(self.draw(self.scorer.num_samples)))
-
-    def draw(self, num_samples):
-        """The first samples of the run's seed, uint8 (num_samples, 28, 28)."""
-        return np.concatenate([*self.sampler.sample(num_samples, self.settings.seed)])
+        return EpochScore(*self.logger.score())
 
     def log(self, progress):
         """Have the history and its curves written."""
@@ -216,24 +199,8 @@ class MainProcess:
         self.run.save_generator(arrays, which)
 
     def finish(self, history):
-        """Write what shows or serves the finished run: an animation, its codes, a calibration.
-
-        The calibration, of which samples to accept, is for a run that learned MNIST.
-        """
-        from evaluation.classifier import DigitClassifier
-        from sampling import acceptance, codes
-
-        self.logger.save_gif(history)
-        if self.settings.num_codes:
-            path = self.run.samples / "codes.png"
-            codes.save_picture(path, self.sampler, self.settings.seed)
-        if self.learns_mnist:
-            classifier = (
-                self.scorer.classifier if self.settings.evaluate_every else DigitClassifier()
-            )
-            acceptance.load_or_calibrate(
-                self.run.folder, "latest", self.sampler.generator, classifier
-            )
+        """Write what shows or serves the finished run, and say how to draw with it."""
+        self.logger.finish(history, self.learns_mnist)
         say(f"Pictures are in {self.run.samples}; to draw digits:")
         words = ["--run", self.settings.run, "--num_samples", 10]
         if self.settings.checkpoints_dir != "checkpoints":
