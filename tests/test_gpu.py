@@ -178,7 +178,7 @@ def test_several_gpus_are_used_only_by_name(strategy, devices, start):
 def test_an_error_of_the_compiler_leads_back_from_xla(start, fake_cuda, tmp_path):
     with missing(Path(fake_cuda["PYTHONPATH"], "nvidia/cuda_nvcc/bin/ptxas")):
         finished = start("--epochs", 1)
-        refused = start("--epochs", 1, "--compile", "on", "--fresh")
+        refused = start("--epochs", 1, "--compile", "on", folder=tmp_path / "on")
     assert finished.returncode == 0, finished.stderr
     assert "note: XLA cannot be used here (" in finished.stdout
     assert finished.stderr == "" and (tmp_path / "samples/small/epoch-0001.png").exists()
