@@ -32,7 +32,7 @@ def build_generator(noise_dim=200, num_codes=32):
 
 
 def build_discriminator(dropout=0.1):
-    """Network from images (batch, 28, 28, 1) in [-1, 1] to the probability (batch, 1) of real ones.
+    """Network from images (batch, 28, 28, 1) in [-1, 1] to probabilities (batch, 1) of being real.
 
     The second input is the key of the dropout mask, int64 (2,), or None outside training. The
     second output is the logit, because losses computed from it stay exact where a sigmoid

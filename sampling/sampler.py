@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
+from cli import UserError
 from sampling.randomness import BLOCK, sample_noise, with_code
 
 
@@ -22,7 +23,13 @@ class Sampler:
         self.code_layer = generator.get_layer("code")
         self.num_codes = self.code_layer.num_codes
         # What is left of the network after the code; it may have branches.
-        self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
+        try:
+            self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
+        except ValueError as error:
+            raise UserError(
+                "models.py: build_generator uses the noise past its layer `code`; connect to the "
+                "output of `code` instead"
+            ) from error
 
     def sample(self, num_samples, seed):
         """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""

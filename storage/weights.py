@@ -15,6 +15,7 @@ NUMBERS = {
     "activation": keras.activations.linear,
     "bias_lr_multiplier": 1,
     "epsilon": 0.001,
+    "interpolation": "nearest",
     "lr_multiplier": 1,
     "negative_slope": 0,
     "scale": 1,
@@ -76,7 +77,7 @@ def check_layers(network, described, source):
         if old != new:
             raise UserError(
                 f"{source}: comes from another network: layer {number} was {old or 'missing'}, "
-                f"and is {new or 'missing'} in models.py"
+                f"and is {new or 'missing'} in models.py; undo that edit, or train another --run"
             )
 
 

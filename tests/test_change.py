@@ -30,7 +30,8 @@ def make_edits(change, folder):
     for part in block.split("--- ")[1:]:
         name, _, lines = part.partition("\n")
         path = folder / name
-        for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", lines, re.MULTILINE):
+        for old, new in re.findall(r"((?:^[ -].*\n)+)((?:^\+.*\n)*)", lines, re.MULTILINE):
+            new = re.sub(r"^-.*\n", "", old, flags=re.MULTILINE) + new
             old, new = (re.sub("^.", "", each, flags=re.MULTILINE) for each in (old, new))
             text = path.read_text()
             assert text.count(old) == 1, f"{name} does not have once: {old}"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cli import UserError
 from models import build_discriminator
 from training import losses
 
@@ -77,7 +78,7 @@ def test_the_generator_gradient_is_that_of_its_own_loss(shift, pair, compiled, m
 
 def test_losses_whose_gradient_cannot_serve_both_networks_are_refused(monkeypatch):
     replace_losses(monkeypatch, HINGE)
-    with pytest.raises(ValueError, match=r"discriminator_loss .* does not rise .*softplus\(1 \+ l"):
+    with pytest.raises(UserError, match="discriminator_loss must increase"):
         losses.check_losses()
 
 

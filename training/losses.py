@@ -6,6 +6,8 @@ All take the discriminator's logits, D(x) = sigmoid(logits). With softplus(l) = 
 
 import tensorflow as tf
 
+from cli import UserError
+
 
 def discriminator_loss(real_logits, fake_logits):
     """-log D(x) - log(1 - D(G(z))), averaged over the batch; both logits are (batch, 1)."""
@@ -33,7 +35,7 @@ def generator_gradient(discriminator_gradient, real_logits, fake_logits):
 
 
 def derivatives(real_logits, fake_logits):
-    """Those of generator_loss and of discriminator_loss by the fake logits, each (batch, 1)."""
+    """The derivatives of both losses with respect to the fake logits, each (batch, 1)."""
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(fake_logits)
         losses = generator_loss(fake_logits), discriminator_loss(real_logits, fake_logits)
@@ -41,16 +43,15 @@ def derivatives(real_logits, fake_logits):
 
 
 def check_losses():
-    """Raise ValueError unless the discriminator's loss rises with the logit of a fake image."""
+    """Raise UserError unless the discriminator's loss increases with the logit of a fake image."""
     logits = tf.range(-30, 30.5, 0.5)[:, None]
     _, slopes = derivatives(tf.zeros_like(logits), logits)
     bad = logits[~((slopes > 0) & tf.math.is_finite(slopes))]
     if len(bad):
-        raise ValueError(
-            "discriminator_loss in training/losses.py does not rise with a fake image's logit of "
-            f"{bad[0]:g} (a hinge or least-squares loss?), so its gradient cannot serve the "
-            "generator too: replace relu(1 + l) by softplus(1 + l), or give the generator a "
-            "backward pass of its own, as docs/change.md shows"
+        raise UserError(
+            "training/losses.py: discriminator_loss must increase with the logit of a fake image, "
+            f"and does not at {bad[0]:g}; hinge and least-squares losses need a backward pass for "
+            "the generator: see 'A loss with a second backward pass' in docs/change.md"
         )
 
 

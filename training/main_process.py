@@ -12,6 +12,7 @@ import numpy as np
 
 import data
 from cli import UserError, say
+from config import TrainSettings
 from machine.command import script_command
 from machine.plotting import plain_matplotlib
 from machine.provenance import describe_invocation
@@ -203,8 +204,9 @@ class MainProcess:
         self.logger.finish(history, self.learns_mnist)
         say(f"Pictures are in {self.run.samples}; to draw digits:")
         words = ["--run", self.settings.run, "--num_samples", 10]
-        if self.settings.checkpoints_dir != "checkpoints":
-            words += ["--checkpoints_dir", self.settings.checkpoints_dir]
+        for name in ("checkpoints_dir", "samples_dir"):
+            if getattr(self.settings, name) != getattr(TrainSettings, name):
+                words += [f"--{name}", getattr(self.settings, name)]
         say(f"  {script_command('generate_digits.py', *words)}")
 
 

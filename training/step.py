@@ -112,7 +112,7 @@ class Trainer:
         """`count` steps, operation by operation; the host gathers the batches."""
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
         for i in tf.range(count):
-            with tf.device("CPU:0"):  # where what decides for a penalty need not be waited for
+            with tf.device("CPU:0"):  # so that choosing the penalty does not wait for a GPU
                 step = self.step.value()
                 has_penalty = step % R1_INTERVAL == 0
                 batch = tf.gather(self.images, order[step % tf.shape(order, tf.int64)[0]])
