@@ -77,7 +77,7 @@ def replace_path(new, path):
     No rename replaces a full folder. It is renamed, removed once the new one is in its place, and
     put back when that fails.
     """
-    if not path.is_dir():
+    if not (new.is_dir() and path.is_dir()):
         os.replace(new, path)
         return
     former = path.with_name(f".{path.name}.{secrets.token_hex(4)}.former")
