@@ -1,13 +1,8 @@
-"""Paths and grids through the latent space, and the way back from an image."""
+"""Paths and grids through the latent space."""
 
 import numpy as np
-import pytest
 
-from config import REPOSITORY
 from sampling import latent
-from sampling.sampler import Sampler
-from storage import snapshots
-from storage.weights import load_generator
 
 random = np.random.default_rng(0)
 
@@ -30,23 +25,3 @@ def test_a_grid_has_its_four_digits_in_the_corners():
     for found, corner in zip((grid[0, 0], grid[0, -1], grid[-1, 0], grid[-1, -1]), corners):
         np.testing.assert_allclose(found, corner, atol=1e-5)
     assert np.linalg.norm(grid, axis=2).min() > 12
-
-
-def test_a_digit_of_the_generator_is_projected_onto_itself(monkeypatch):
-    monkeypatch.setattr(latent, "CANDIDATES", 500)
-    folder = REPOSITORY / "checkpoints" / "pretrained"
-    generator = load_generator(snapshots.load_snapshot(folder, "latest"))
-    (target,) = Sampler(generator).sample(1, 5)
-    errors = []
-    for found in latent.project(generator, target[0], seed=0, steps=40):
-        z, error = found
-        errors.append(error)
-    assert errors == sorted(errors, reverse=True)  # the best so far
-    assert z.shape == (1, 200)
-    rest = z[:, generator.get_layer("code").num_codes :]
-    assert np.linalg.norm(rest) == pytest.approx(rest.size**0.5, rel=1e-5)
-    sampler = Sampler(generator)
-    (image,) = sampler.decode(sampler.latents(z))
-    measured = np.sqrt(np.mean((image.astype(float) - target) ** 2))
-    assert abs(measured - errors[-1]) < 0.5  # rounding to grey levels
-    assert measured < 0.3 * errors[0]

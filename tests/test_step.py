@@ -104,11 +104,7 @@ def test_the_penalty_is_smaller_in_the_first_epochs(trainer):
 @pytest.mark.parametrize(
     ("name", "replacement", "says"),
     [
-        (
-            "models.LeakyReLU",
-            lambda slope: keras.layers.BatchNormalization(),
-            "depends on the rest of the batch",
-        ),
+        ("models.LeakyReLU", lambda _: keras.layers.BatchNormalization(), "depends on the rest"),
         ("models.ReLU", BatchNormalization, "name the layers .* batch_normalization"),
     ],
 )
