@@ -23,7 +23,12 @@ HEAVY = {"ai_edge_litert", "jax", "keras", "onnxruntime", "tensorflow", "tf2onnx
 # A program runs as in an environment that lacks these packages.
 RUN_WITHOUT = """
 import runpy, sys
-sys.modules.update(dict.fromkeys(sys.argv[2:]))
+from importlib.machinery import PathFinder
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in sys.argv[2:] else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 runpy.run_path(sys.argv[1])
 """
 PYTHON = {
