@@ -78,10 +78,10 @@ class Page:
         self.wait(lambda: "Here in" in self.status and self.entries)
 
     def wait(self, condition):
-        """Wait until a condition holds; fails after 30 seconds."""
+        """Wait until a condition holds; fails after 5 minutes."""
         from selenium.webdriver.support.wait import WebDriverWait
 
-        WebDriverWait(self.browser, 30, poll_frequency=0.02).until(lambda _: condition())
+        WebDriverWait(self.browser, 300, poll_frequency=0.02).until(lambda _: condition())
 
     def do(self, action, *arguments):
         """Do what makes the page show another digit, and wait until its address says so."""
