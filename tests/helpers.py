@@ -1,6 +1,7 @@
 """What several test files do: run a command, train a small run, read what it wrote."""
 
 import csv
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import train_dcgan
 from config import REPOSITORY, TrainSettings
 from layers import Dense, DiscreteCode, Dropout
 from machine.command import run_command
+from storage.runs import Run
+
+SCRIPTS = ["train_dcgan", "generate_digits", "evaluate_digits", "export_generator"]
+SCRIPTS += ["train_classifier"]
 
 SMALL = ["--batch_size", "8", "--run", "small", "--save_every", "1"]
 
@@ -24,7 +29,7 @@ def run_script(name, *words, stub="", stub_folder=None, env=None, **options):
     """
     command = [sys.executable, str(REPOSITORY / name), *map(str, words)]
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | (env or {})
-    options = {"capture_output": True, "text": True, "timeout": 300} | options
+    options = {"capture_output": True, "text": True} | options
     if stub:
         Path(stub_folder).mkdir(exist_ok=True)
         Path(stub_folder, "sitecustomize.py").write_text(stub)
@@ -89,6 +94,13 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def packed(write, *arguments, **options):
+    """The bytes that a function writes to a file."""
+    file = io.BytesIO()
+    write(file, *arguments, **options)
+    return file.getvalue()
+
+
 def damaged(content, dice):
     """Bytes cut, flipped, doubled or replaced at a random place."""
     place = dice.randrange(len(content))
@@ -103,3 +115,26 @@ def damaged(content, dice):
             dice.randbytes(place % 99),
         ]
     )
+
+
+def open_run(folder, **settings):
+    """A Run inside `folder`, to be entered."""
+    return Run(TrainSettings(checkpoints_dir=f"{folder}/c", samples_dir=f"{folder}/s", **settings))
+
+
+def make_run(folder):
+    """The folders of a run that open_run finds begun."""
+    folders = folder / "c" / "digits", folder / "s" / "digits"
+    for each in folders:
+        each.mkdir(parents=True)
+        (each / "generator.npz").touch()
+    return folders
+
+
+def failing(number):
+    """A function that fails as the operating system says `number`."""
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return fail

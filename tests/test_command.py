@@ -14,8 +14,8 @@ import pytest
 
 import readers
 from config import REPOSITORY
+from helpers import SCRIPTS
 from machine import command
-from machines import SCRIPTS
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "demo/serve", "benchmarks/time_to_quality"])

@@ -1,17 +1,12 @@
 """What the whole command survives: kills, signals, full disks, and a second process."""
 
 import contextlib
-import fcntl
 import os
-import pty
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -49,105 +44,59 @@ def training(folder, data_path, *words):
         process.communicate()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_save_and_say_how_to_go_on(tmp_path, data_path, number, status):
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+)
+def test_a_signal_saves_where_the_run_is(tmp_path, data_path, number, status):
     with training(tmp_path, data_path) as process:
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert "run the same command again" in out and err == ""
-    step = int(out.split("at step ")[1].split(".")[0].replace(",", ""))
+        out, err = process.communicate()
+    assert process.returncode == status and err == ""
     newest = state_paths(tmp_path, "digits")[-1]
-    assert newest.name == f"state-{step:09d}.npz"  # not a step was lost
     assert files.is_whole(newest)
+    if number != signal.SIGHUP:  # whose terminal has gone
+        step = int(newest.stem.removeprefix("state-"))
+        assert f"saved at step {step:,}" in out and "run the same command again" in out
 
 
-def test_a_closed_terminal_saves(tmp_path, data_path):
-    def take_terminal():
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    terminal, inside = pty.openpty()
-    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
-    words = ["--data", data_path, "--batch_size", 8, "--epochs", 10_000, *roots(tmp_path)]
-    process = subprocess.Popen(
-        [*map(str, [sys.executable, REPOSITORY / "train_dcgan.py", *words])],
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-        preexec_fn=take_terminal,
-    )
-    os.close(inside)
-    try:
-        shown = b""
-        while b"epoch 3/" not in shown:
-            shown += os.read(terminal, 4096)
-        os.close(terminal)
-        assert process.wait(60) == 129
-    finally:
-        process.kill()
-    assert files.is_whole(state_paths(tmp_path, "digits")[-1])
-
-
-def test_a_second_signal_ends_at_once_with_a_whole_state(tmp_path, data_path):
-    with training(tmp_path, data_path) as process:
-        while process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.02)
-        assert process.returncode in (143, -signal.SIGTERM)
-    assert files.is_whole(state_paths(tmp_path, "digits")[-1])
-
-
-@contextlib.contextmanager
-def small_disk(path, megabytes, *, read_only=False):
-    """A file system of its own at `path`; skips the test where none can be mounted."""
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 260 MB; skips the test where none can be mounted."""
+    path = tmp_path / "disk"
     path.mkdir()
-    options = f"size={megabytes}m" + (",ro" if read_only else "")
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=260m", "tmpfs", str(path)]
     if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(tmp_path, data_path, capsys):
-    with small_disk(tmp_path / "disk", 260) as disk:
-        assert train(disk, data_path, "--epochs", "1", networks=models) == 0
-        filler = disk / "filler"
-        for size in (1 << 16, 1):  # to the last byte
-            with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as file:
-                while True:
-                    file.write(bytes(size))
-        before = state_paths(disk)
-        capsys.readouterr()
-        free = shutil.disk_usage
-        shutil.disk_usage = lambda _: free("/")  # it filled up after the check
-        try:
-            assert train(disk, data_path, "--epochs", "2", networks=models) == 2
-        finally:
-            shutil.disk_usage = free
-        assert "make room" in one_line(capsys.readouterr().err)
-        assert all(files.is_whole(path) for path in before)
-        filler.unlink()
-        assert train(disk, data_path, "--epochs", "2", networks=models) == 0
-        assert "resumed after epoch 1" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("root", ["checkpoints", "samples"])
-def test_a_read_only_disk_is_refused_before_the_first_step(root, tmp_path, data_path, capsys):
-    with small_disk(tmp_path / root, 10, read_only=True):
-        assert train(tmp_path, data_path, "--epochs", "1") == 2
-        assert f"{root}/small: cannot be written" in one_line(capsys.readouterr().err)
-    assert not list(tmp_path.glob("checkpoints/small/state-*"))
+def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(
+    small_disk, data_path, capsys, monkeypatch
+):
+    assert train(small_disk, data_path, "--epochs", "1", networks=models) == 0
+    filler = small_disk / "filler"
+    for size in (1 << 16, 1):  # to the last byte
+        with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as file:
+            while True:
+                file.write(bytes(size))
+    before = state_paths(small_disk)
+    capsys.readouterr()
+    free = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)  # it filled up after the check
+    assert train(small_disk, data_path, "--epochs", "2", networks=models) == 2
+    assert "make room" in one_line(capsys.readouterr().err)
+    assert all(files.is_whole(path) for path in before)
+    filler.unlink()
+    assert train(small_disk, data_path, "--epochs", "2", networks=models) == 0
+    assert "resumed after epoch 1" in capsys.readouterr().out
 
 
 def test_a_folder_removed_during_training_stops_the_run(tmp_path, data_path):
     with training(tmp_path, data_path) as process:
         shutil.rmtree(tmp_path / "checkpoints" / "digits")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert process.returncode == 2 and "cannot be written" in one_line(err)
 
 

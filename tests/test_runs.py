@@ -10,8 +10,7 @@ import pytest
 
 from cli import UserError
 from config import TrainSettings
-from helpers import damaged, one_line
-from machines import open_run
+from helpers import damaged, one_line, open_run
 from readers import read_npz
 from storage import runs
 from storage.runs import EpochRecord
@@ -104,23 +103,6 @@ def test_any_damage_to_a_checkpoint_is_survived_or_refused(tmp_path, capsys):
     assert survived > 100 and refused > 5
 
 
-def test_settings_json_keeps_the_first_settings_and_adds_invocations(tmp_path):
-    for begin in (0, 3):
-        run = save_three_times(tmp_path, begin)
-    document = runs.load_settings(run.folder)
-    assert document["run"] == FIXED
-    assert [each["command"] for each in document["invocations"]] == ["from step 0", "from step 3"]
-
-
-def test_settings_may_change_until_something_has_been_trained(tmp_path):
-    with open_run(tmp_path) as run:
-        run.save_settings(FIXED, {})
-        run.check_settings(FIXED | {"seed": 4})
-    run = save_three_times(tmp_path)
-    with pytest.raises(UserError, match=r"seed \(was 0, now 4\)"):
-        run.check_settings(FIXED | {"seed": 4})
-
-
 def test_what_an_old_run_did_not_record_had_its_default_and_no_codes():
     old = {name: value for name, value in FIXED.items() if name not in runs.FORMERLY}
     del old["ema_decay"]
@@ -130,13 +112,6 @@ def test_what_an_old_run_did_not_record_had_its_default_and_no_codes():
         "num_codes (was 0, now 32)",
     ]
     assert runs.differences(old, FIXED | {"num_codes": 0, "early_penalty": 1.0}) == []
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"run": 3}', "{}"])
-def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
-    (tmp_path / "settings.json").write_text(content)
-    with pytest.raises(UserError, match=r"settings\.json: .*--fresh"):
-        runs.load_settings(tmp_path)
 
 
 def test_a_run_is_open_once(tmp_path):
@@ -173,10 +148,3 @@ def test_pictures_of_a_run_without_checkpoints_are_set_aside(tmp_path):
     with open_run(tmp_path) as run:
         assert not [*run.samples.iterdir()]
     assert (tmp_path / "s" / "digits.old-1" / "history.csv").exists()
-
-
-def test_too_little_room_is_refused(tmp_path):
-    with open_run(tmp_path) as run:
-        run.check_room(1000)
-        with pytest.raises(UserError, match=r"MB free.*make room"):
-            run.check_room(1 << 60)

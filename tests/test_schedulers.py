@@ -8,10 +8,9 @@ import sys
 import pytest
 
 from config import REPOSITORY, TrainSettings
-from helpers import roots
+from helpers import SMALL, roots, train
 from machine import cluster
 from machine.signals import Interruption
-from machines import TINY, train
 from storage import runs
 from training import distributed
 
@@ -40,7 +39,7 @@ def test_signals_that_ask_to_stop_are_noted(name, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_told_of_its_time_limit_saves_and_goes_on(tmp_path, data_path):
-    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *TINY]
+    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *SMALL]
     command = [*map(str, command), *roots(tmp_path)]
     options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with subprocess.Popen([*command, "--epochs", "9999"], **options) as process:
@@ -131,7 +130,7 @@ def test_tensorboard_gets_one_value_a_step(tmp_path, data_path):
     import tensorflow as tf
 
     assert train(tmp_path, data_path, "--epochs", 2) == 0
-    logs = tmp_path / "samples" / "tiny" / "logs"
+    logs = tmp_path / "samples" / "small" / "logs"
     writer = tf.summary.create_file_writer(str(logs))  # as a run killed before it saved
     with writer.as_default(step=3):
         tf.summary.scalar("d_real", 0.5)
