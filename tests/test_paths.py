@@ -44,8 +44,8 @@ def test_what_is_no_path_on_this_machine_is_refused(command, name, tmp_path, mon
 
 @every_path
 def test_a_tilde_is_the_home_folder(command, name, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    assert getattr(parse(command, [f"--{name}=~/x/"]), name) == "/home/me/x/"
-    assert getattr(parse(command, [f"--{name}", "~"]), name) == "/home/me"
+    monkeypatch.setenv("HOME", "/mnt/me")
+    assert getattr(parse(command, [f"--{name}=~/x/"]), name) == "/mnt/me/x/"
+    assert getattr(parse(command, [f"--{name}", "~"]), name) == "/mnt/me"
     for value in ("./~/x", "a~", "C:/x", "a:b/c"):
         assert getattr(parse(command, [f"--{name}", value]), name) == value
