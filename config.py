@@ -53,9 +53,18 @@ class TrainSettings(Settings):
     noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
     num_codes: int = fixed(
         None,
-        "Discrete codes in the generator's input, 0 for none. Default: 32, or a quarter of "
-        "--noise_dim if that is less.",
+        "Discrete codes in the generator's input, 0 for none. Default: 32, 64 for clusters, "
+        "at most a quarter of --noise_dim.",
         between(0, LARGEST_NOISE_DIM),
+    )
+    codes: str = fixed(
+        "free",
+        "What a code draws: what the generator makes of it, or a cluster of the training images, "
+        "which the discriminator is told too.",
+        choices=("free", "clusters"),
+    )
+    ink_channel: str = fixed(
+        "off", "Show the discriminator where ink is pale.", choices=("off", "on")
     )
     dropout: float = fixed(0.1, "The discriminator's dropout rate.", between(0, 0.99))
     gradient_penalty: float = fixed(1.0, "Weight of the R1 gradient penalty.", between(0, 1e6))
@@ -104,17 +113,25 @@ class TrainSettings(Settings):
 
     def __post_init__(self):
         if self.num_codes is None:
-            object.__setattr__(self, "num_codes", min(32, self.noise_dim // 4))
+            usual = 64 if self.codes == "clusters" else 32
+            object.__setattr__(self, "num_codes", min(usual, self.noise_dim // 4))
         super().__post_init__()
         if self.deterministic and self.tf32 == "on":
             raise UserError(
                 "--deterministic switches TF32 off, --tf32 on switches it on; give one of them"
             )
+        if self.codes == "clusters" and not self.num_codes:
+            raise UserError("--codes clusters needs codes; give --num_codes 1 or more")
         if self.num_codes > self.noise_dim:
             raise UserError(
                 f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "
                 "uses one number of the noise; give fewer codes or more noise"
             )
+
+    @property
+    def num_clusters(self):
+        """How many clusters of the training images the discriminator is told of, 0 for none."""
+        return self.num_codes if self.codes == "clusters" else 0
 
     def may_have_workers(self):
         """Whether TF_CONFIG or Slurm may describe a cluster of workers that share the run."""

@@ -70,6 +70,40 @@ class DiscreteCode(keras.layers.Layer):
         return tf.concat([one_hot, inputs[:, self.num_codes :]], 1)
 
 
+class InkChannel(keras.layers.Layer):
+    """Adds a channel of pale ink to images (batch, h, w, 1) in [-1, 1]: (batch, h, w, 2).
+
+    It is 16 x^2 (1 - m)^2 with ink x from 0 to 1 and m the largest x of the 3x3 neighbourhood: dirt
+    and strokes without a core, up to 1. Real strokes have hardly any of it, and where there is
+    none the channel is flat, so that the gradient penalty at real images does not resist it.
+    """
+
+    def call(self, inputs):
+        ink = (inputs + 1) / 2
+        largest = tf.nn.max_pool2d(ink, 3, 1, "SAME")
+        return tf.concat([inputs, 16 * tf.square(ink * (1 - largest))], -1)
+
+
+class CodeLogit(keras.layers.Layer):
+    """The product of features (batch, dim) with a learned vector for each code: (batch, 1).
+
+    Added to the logit, it asks whether an image looks like its code, int (batch,), and not only
+    whether it is real (projection discriminator, Miyato & Koyama 2018).
+    """
+
+    def __init__(self, num_codes, lr_multiplier=1, **kwargs):
+        super().__init__(**kwargs)
+        self.num_codes, self.lr_multiplier = num_codes, lr_multiplier
+
+    def build(self, features_shape, codes_shape):
+        shape = (self.num_codes, features_shape[1])
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
+
+    def call(self, features, codes):
+        one_hot = tf.one_hot(codes, self.num_codes, self.lr_multiplier, dtype=features.dtype)
+        return tf.reduce_sum(features * tf.matmul(one_hot, self.kernel), 1, keepdims=True)
+
+
 class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
     """Convolution of (batch, height, width, channels), with padding "same"."""
 

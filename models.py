@@ -3,7 +3,16 @@
 import keras
 from keras.layers import Activation, Flatten, LeakyReLU, MaxPooling2D, ReLU, Reshape
 
-from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
+from layers import (
+    BatchNormalization,
+    CodeLogit,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DiscreteCode,
+    Dropout,
+    InkChannel,
+)
 
 
 def build_generator(noise_dim=200, num_codes=32):
@@ -31,10 +40,11 @@ def build_generator(noise_dim=200, num_codes=32):
     return keras.Model(noise, x, name="generator")  # (batch, 28, 28, 1)
 
 
-def build_discriminator(dropout=0.1):
+def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
     """Network from images (batch, 28, 28, 1) in [-1, 1] to probabilities (batch, 1) of being real.
 
-    The second input is the key of the dropout mask, int64 (2,), or None outside training. The
+    The second input is the key of the dropout mask, int64 (2,), or None outside training; with
+    `num_codes` a third one is the code that each image should look like, int32 (batch,). The
     second output is the logit, because losses computed from it stay exact where a sigmoid
     saturates. A unit of the second convolution sees 21x21 pixels, so that it can judge more than
     strokes.
@@ -43,15 +53,20 @@ def build_discriminator(dropout=0.1):
     key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
     # Made first: the initial weights that belong to a seed depend on the order.
     logits = Dense(1, lr_multiplier=10, bias_lr_multiplier=1, dtype="float32", name="logits")
-    x = Conv2D(32, 5, 2, lr_multiplier=10, name="down_14")(images)  # (batch, 14, 14, 32)
+    x = InkChannel(name="ink")(images) if ink_channel else images
+    x = Conv2D(32, 5, 2, lr_multiplier=10, name="down_14")(x)  # (batch, 14, 14, 32)
     x = LeakyReLU(0.02)(x)
     x = Conv2D(96, 9, 3, lr_multiplier=10, name="down_5")(x)  # (batch, 5, 5, 96)
     x = LeakyReLU(0.02)(x)
     x = Dropout(dropout)(x, key)
     x = Flatten()(x)  # (batch, 2400)
-    x = logits(x)  # (batch, 1)
-    probability = Activation("sigmoid", dtype="float32")(x)
-    return keras.Model([images, key], [probability, x], name="discriminator")
+    inputs, logit = [images, key], logits(x)  # (batch, 1)
+    if num_codes:
+        inputs.append(keras.Input((), dtype="int32", name="code"))
+        options = {"lr_multiplier": 10, "dtype": "float32", "name": "code_logits"}
+        logit += CodeLogit(num_codes, **options)(x, inputs[-1])
+    probability = Activation("sigmoid", dtype="float32")(logit)
+    return keras.Model(inputs, [probability, logit], name="discriminator")
 
 
 def build_classifier():

@@ -82,6 +82,11 @@ def load_images(settings):
             f"--batch_size {settings.batch_size} is more than the {len(images)} images in "
             f"{settings.data}; give a smaller one"
         )
+    if settings.num_clusters > len(images):
+        raise UserError(
+            f"--codes clusters: {settings.num_clusters} clusters need as many images, and there "
+            f"are {len(images)} in {settings.data}; give fewer --num_codes"
+        )
     return images
 
 

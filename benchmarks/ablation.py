@@ -40,7 +40,16 @@ def main():
         import keras
         from keras.layers import Activation, Flatten, LeakyReLU, ReLU, Reshape
 
-        from layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, DiscreteCode, Dropout
+        from layers import (
+            BatchNormalization,
+            CodeLogit,
+            Conv2D,
+            Conv2DTranspose,
+            Dense,
+            DiscreteCode,
+            Dropout,
+            InkChannel,
+        )
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,17 +83,20 @@ def main():
         layers.append(Conv2DTranspose(*last, activation="tanh", name="last", **options))
         return keras.Sequential(layers)
 
-    def build_discriminator(dropout=0.1):
+    def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
         options = {"lr_multiplier": trial.lr_multiplier}
         images = keras.Input((28, 28, 1), name="images")
         key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
-        x = images
+        x = InkChannel(name="ink")(images) if ink_channel else images
         for number, shape in enumerate(trial.discriminator):
             x = LeakyReLU(trial.slope)(Conv2D(*shape, name=f"down_{number}", **options)(x))
         options |= {"bias_lr_multiplier": 1, "dtype": "float32"}
-        logits = Dense(1, name="logits", **options)(Flatten()(Dropout(dropout)(x, key)))
-        probability = Activation("sigmoid", dtype="float32")(logits)
-        return keras.Model([images, key], [probability, logits])
+        x = Flatten()(Dropout(dropout)(x, key))
+        inputs, logit = [images, key], Dense(1, name="logits", **options)(x)
+        if num_codes:
+            inputs.append(keras.Input((), dtype="int32", name="code"))
+            logit += CodeLogit(num_codes, trial.lr_multiplier, dtype="float32")(x, inputs[-1])
+        return keras.Model(inputs, [Activation("sigmoid", dtype="float32")(logit), logit])
 
     networks = types.SimpleNamespace(
         build_generator=build_generator, build_discriminator=build_discriminator

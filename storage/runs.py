@@ -44,7 +44,8 @@ from readers import read_npz
 STATES_KEPT = 3
 STATE = re.compile(r"state-([0-9]{9,})\.npz")
 SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
-FORMERLY = {"num_codes": 0, "early_penalty": 1.0}  # what runs used before these settings existed
+# What runs used before these settings existed.
+FORMERLY = {"num_codes": 0, "early_penalty": 1.0, "codes": "free", "ink_channel": "off"}
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 

@@ -12,7 +12,7 @@ from keras.layers import Flatten, Reshape
 
 import train_dcgan
 from config import REPOSITORY, TrainSettings
-from layers import Dense, DiscreteCode, Dropout
+from layers import CodeLogit, Dense, DiscreteCode, Dropout
 from machine.command import run_command
 from storage.runs import Run
 
@@ -57,12 +57,15 @@ class TinyNetworks:
         layers += [Dense(784, activation="tanh", name="dense"), Reshape((28, 28, 1))]
         return keras.Sequential(layers, name="generator")
 
-    def build_discriminator(dropout):
+    def build_discriminator(dropout, num_codes=0, ink_channel=False):
         images = keras.Input((28, 28, 1))
         key = keras.Input(batch_shape=(2,), dtype="int64", optional=True)
         x = Flatten()(Dropout(dropout)(images, key))
-        x = Dense(1, name="logits")(x)
-        return keras.Model([images, key], [keras.ops.sigmoid(x), x], name="discriminator")
+        inputs, logit = [images, key], Dense(1, name="logits")(x)
+        if num_codes:
+            inputs.append(keras.Input((), dtype="int32"))
+            logit += CodeLogit(num_codes, name="code_logits")(x, inputs[-1])
+        return keras.Model(inputs, [keras.ops.sigmoid(logit), logit], name="discriminator")
 
 
 def train(folder, data_path, *words, networks=TinyNetworks):

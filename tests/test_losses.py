@@ -41,21 +41,27 @@ def test_losses_are_keras_binary_cross_entropy():
 
 
 @pytest.mark.parametrize(
-    ("shift", "pair", "compiled"),
+    ("shift", "pair", "compiled", "num_codes"),
     [
-        (-70.0, None, False),  # where a logit is hopeless the gradient is as large as ever
-        (-20.0, None, True),
-        (10.0, None, False),
-        (0.0, RELATIVISTIC, False),
+        (-70.0, None, False, 0),  # where a logit is hopeless the gradient is as large as ever
+        (-20.0, None, True, 0),
+        (10.0, None, False, 0),
+        (0.0, None, False, 3),
+        (0.0, RELATIVISTIC, False, 0),
     ],
 )
-def test_the_generator_gradient_is_that_of_its_own_loss(shift, pair, compiled, monkeypatch):
+def test_the_generator_gradient_is_that_of_its_own_loss(
+    shift, pair, compiled, num_codes, monkeypatch
+):
     """One backward pass serves both networks, wherever the logits are and whatever the losses."""
     if pair:
         replace_losses(monkeypatch, pair)
     losses.check_losses()
     keras.utils.set_random_seed(0)
-    network = build_discriminator()
+    network = build_discriminator(num_codes=num_codes, ink_channel=bool(num_codes))
+    codes = [tf.range(12) % num_codes] if num_codes else []
+    if num_codes:
+        network.get_layer("code_logits").kernel.assign(tf.random.normal([num_codes, 2400]) / 100)
     network.get_layer("logits").bias.assign([shift])
     real, fake = (tf.random.normal([6, 28, 28, 1]) for _ in range(2))
 
@@ -63,7 +69,7 @@ def test_the_generator_gradient_is_that_of_its_own_loss(shift, pair, compiled, m
     def gradients():
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(fake)
-            _, logits = network([tf.concat([real, fake], 0), None])
+            _, logits = network([tf.concat([real, fake], 0), None, *codes])
             real_logits, fake_logits = tf.split(logits, 2)
             own_loss = losses.generator_loss(fake_logits)
             loss = losses.discriminator_loss(real_logits, fake_logits)

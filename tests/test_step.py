@@ -17,6 +17,7 @@ from readers import read_npz
 from training.step import R1_INTERVAL, Trainer
 
 SETTINGS = TrainSettings(batch_size=8)
+CODES = tf.zeros([8], tf.int32)
 ORDER = data.epoch_order(40, 8, seed=0, epoch=0)
 
 
@@ -93,7 +94,7 @@ def test_the_penalty_is_smaller_in_the_first_epochs(trainer):
     real = tf.random.stateless_uniform([8, 28, 28, 1], [0, 0], -1, 1)
     none = [tf.zeros_like(weight) for weight in trainer.discriminator.trainable_variables]
     before, after = (
-        trainer.add_penalty_gradients(none, real, tf.constant(step, tf.int64))
+        trainer.add_penalty_gradients(none, real, CODES, tf.constant(step, tf.int64))
         for step in (135_000 - 1, 135_000)  # 18 times 60,000 images, 8 a step
     )
     assert max(np.abs(each).max() for each in after) > 1e-3
@@ -149,15 +150,17 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_been(digits):
 
 
 @pytest.mark.slow
-def test_programs_of_xla_take_the_same_steps(digits):
+@pytest.mark.parametrize("options", [{}, {"codes": "clusters", "ink_channel": "on"}])
+def test_programs_of_xla_take_the_same_steps(digits, options):
     """Steps 8 to 39, with penalties at 16 and 32, the last ones resumed from a state."""
     # At the usual learning rate training amplifies rounding tenfold in every few steps.
-    settings = dataclasses.replace(SETTINGS, learning_rate=1e-6)
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-6, **options)
     expected, first, second = (
         Trainer(settings, digits[:40], compiled=xla) for xla in (False, True, True)
     )
     for trainer in (expected, first):
         trainer.step.assign(8)
+        trainer.find_clusters()
     metrics = [first.take_steps(ORDER, 24)]
     second.load_state(first.state())
     metrics += [second.take_steps(ORDER, 8)]

@@ -25,6 +25,7 @@ from helpers import (
     steps_saved,
     train,
 )
+from readers import read_npz
 from storage import images, runs
 from storage.runs import EpochRecord
 
@@ -59,6 +60,16 @@ def test_the_same_command_resumes_and_epochs_may_grow(begun_run, data_path, caps
     after = read_history(begun_run)
     assert after[:2] == before and [row["epoch"] for row in after] == ["1", "2", "3"]
     assert steps_saved(begun_run) == [5, 10, 15]
+
+
+def test_clusters_are_those_of_the_first_start(tmp_path, data_path, monkeypatch):
+    words = ["--codes", "clusters", "--num_codes", 4, "--ink_channel", "on"]
+    assert train(tmp_path, data_path, *words, "--epochs", 1) == 0
+    clusters = read_npz(state_paths(tmp_path)[-1])["clusters"]
+    assert clusters.shape == (40,) and set(clusters) == {0, 1, 2, 3}
+    monkeypatch.setattr("training.step.find_clusters", lambda *_: pytest.fail("computed again"))
+    assert train(tmp_path, data_path, *words, "--epochs", 2) == 0
+    np.testing.assert_array_equal(read_npz(state_paths(tmp_path)[-1])["clusters"], clusters)
 
 
 def test_a_finished_run_is_left_as_it_is(begun_run, data_path):
@@ -160,6 +171,8 @@ def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, mon
         (["--run", "pretrained"], "--run"),
         (["--run", "small.old-1"], "--run"),
         (["--batch_size", 41], "41"),
+        (["--codes", "clusters"], "64 clusters need as many images"),
+        (["--codes", "clusters", "--num_codes", 0], "--num_codes 1 or more"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--data", "x" * 5000], "too long"),
     ],

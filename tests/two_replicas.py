@@ -18,11 +18,15 @@ from training.step import Trainer
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
-settings = TrainSettings(batch_size=16, noise_dim=6, num_codes=3, dropout=0.25)
+settings = TrainSettings(
+    batch_size=16, noise_dim=6, num_codes=3, dropout=0.25, codes="clusters", ink_channel="on"
+)
 order = data.epoch_order(64, 16, seed=0, epoch=0)
 
 one = Trainer(settings, digits)
 two = Trainer(settings, digits, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+for each in (one, two):
+    each.find_clusters()
 metrics = [each.take_steps(order, 3) for each in (one, two)]
 
 # Each replica takes its rows of the same batch and the same noise.

@@ -98,6 +98,8 @@ class MainProcess:
                 ) from error
             trainer.load_state(arrays)
             self.write_generator(arrays)  # in case the process was killed before it wrote that
+        else:
+            trainer.find_clusters()
         self.epochs_resumed = len(progress.history)
         if progress.history:
             self.draw_missing(progress)

@@ -10,6 +10,7 @@ import tensorflow as tf
 import models
 from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
+from training.clusters import find_clusters
 from training.distributed import can_leave_xla, rows_of_replica
 from training.losses import (
     check_images_stay_apart,
@@ -48,7 +49,9 @@ class Trainer:
             with keras.name_scope("generator"):
                 self.generator = networks.build_generator(settings.noise_dim, settings.num_codes)
             with keras.name_scope("discriminator"):
-                self.discriminator = networks.build_discriminator(settings.dropout)
+                self.discriminator = networks.build_discriminator(
+                    settings.dropout, settings.num_clusters, settings.ink_channel == "on"
+                )
             keras.config.set_dtype_policy("float32")
             self.generator_ema = networks.build_generator(settings.noise_dim, settings.num_codes)
             self.generator_ema.set_weights(self.generator.get_weights())
@@ -57,6 +60,7 @@ class Trainer:
         with tf.device("CPU:0"):
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
+            self.clusters = tf.Variable(tf.zeros([len(images)], tf.int32))
         self.has_compiled = False
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
@@ -88,7 +92,7 @@ class Trainer:
 
     def run_programs(self, order, count):
         """take_steps with XLA: one step at a time, or all those between two penalties at once."""
-        metrics, images, order = [], self.images_on_device, tf.constant(order, tf.int64)
+        metrics, dataset, order = [], self.dataset_on_device, tf.constant(order, tf.int64)
         step = self.steps_done
         last = step + count
         while step < last:
@@ -96,16 +100,16 @@ class Trainer:
             is_whole = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
             taken = R1_INTERVAL - 1 if is_whole else 1
             first = tf.constant(step, tf.int64)
-            metrics.append(self.compiled_steps(images, order, first, since_penalty == 0, taken))
+            metrics.append(self.compiled_steps(dataset, order, first, since_penalty == 0, taken))
             step += taken
             with tf.device("CPU:0"):
                 self.step.assign(step)
         return tf.concat(metrics, 0).numpy()
 
     @functools.cached_property
-    def images_on_device(self):
-        """The images where XLA's programs read them."""
-        return tf.identity(self.images)
+    def dataset_on_device(self):
+        """The images and their clusters where XLA's programs read them."""
+        return tf.identity(self.images), tf.identity(self.clusters)
 
     @tf.function
     def interpreted_steps(self, order, count):
@@ -115,7 +119,8 @@ class Trainer:
             with tf.device("CPU:0"):  # so that choosing the penalty does not wait for a GPU
                 step = self.step.value()
                 has_penalty = step % R1_INTERVAL == 0
-                batch = tf.gather(self.images, order[step % tf.shape(order, tf.int64)[0]])
+                rows = order[step % tf.shape(order, tf.int64)[0]]
+                batch = [tf.gather(each, rows) for each in (self.images, self.clusters)]
             shape = [order.shape[1], self.noise_dim]
             z = normal_noise(TRAINING, self.settings.seed, step, shape)
             metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
@@ -123,7 +128,7 @@ class Trainer:
         return metrics.stack()
 
     @tf.function(jit_compile=True)
-    def compiled_steps(self, images, order, first, has_penalty, count):
+    def compiled_steps(self, dataset, order, first, has_penalty, count):
         """`count` steps from step `first`, all with or all without a penalty, as one program.
 
         It never waits for the host: its loop has a fixed length, and it chooses nothing.
@@ -131,7 +136,8 @@ class Trainer:
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
         for i in tf.range(count):
             step = first + tf.cast(i, tf.int64)
-            batch = tf.gather(images, tf.gather(order, step % order.shape[0]))
+            rows = tf.gather(order, step % order.shape[0])
+            batch = [tf.gather(each, rows) for each in dataset]
             shape = [order.shape[1], self.noise_dim]
             z = box_muller_noise(TRAINING, self.settings.seed, step, shape)
             metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
@@ -147,12 +153,15 @@ class Trainer:
 
     @tf.function
     def replica_step(self, batch, z, step, has_penalty):
-        """One step of both networks on this replica's rows of a batch, uint8 (n, 28, 28).
+        """One step of both networks on this replica's rows of a batch; the METRICS, float32 (4,).
 
-        `z` is the noise (n, noise_dim) of as many fake images. Returns the METRICS, float32 (4,).
+        The batch holds images, uint8 (n, 28, 28), and their clusters, int32 (n,). `z` is the noise
+        (n, noise_dim) of as many fake images.
         """
-        real = tf.cast(rows_of_replica(batch)[..., None], tf.float32) / 127.5 - 1
-        z = rows_of_replica(z)
+        pixels, real_codes, z = map(rows_of_replica, (*batch, z))
+        real = tf.cast(pixels[..., None], tf.float32) / 127.5 - 1
+        num_codes = max(1, self.settings.num_clusters)  # without clusters all codes are 0
+        fake_codes = tf.argmax(z[:, :num_codes], 1, tf.int32)
         replicas = self.strategy.num_replicas_in_sync  # whose gradients Adam sums
         key = random_key(DROPOUT, self.settings.seed, step)
 
@@ -160,7 +169,8 @@ class Trainer:
             fake = self.generator(z, training=True)
         with tf.GradientTape() as discriminator_tape:
             discriminator_tape.watch(fake)
-            logits = self.logits(tf.concat([real, fake], 0), key)
+            both = tf.concat([real, fake], 0), tf.concat([real_codes, fake_codes], 0)
+            logits = self.logits(*both, key)
             real_logits, fake_logits = tf.split(logits, 2)
             d_loss = discriminator_loss(real_logits, fake_logits)
             scaled_loss = d_loss / replicas
@@ -174,14 +184,14 @@ class Trainer:
             output_gradients=generator_gradient(fake_gradient, real_logits, fake_logits),
         )
         if self.settings.gradient_penalty and has_penalty:  # a tf.cond where this is a tensor
-            d_gradients = self.add_penalty_gradients(d_gradients, real, step)
+            d_gradients = self.add_penalty_gradients(d_gradients, real, real_codes, step)
         self.generator_optimizer.apply(g_gradients)
         self.discriminator_optimizer.apply(d_gradients)
         outputs = (tf.reduce_mean(tf.sigmoid(each)) for each in (real_logits, fake_logits))
         return tf.stack([generator_loss(fake_logits), d_loss, *outputs])
 
-    def add_penalty_gradients(self, gradients, real, step):
-        """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1).
+    def add_penalty_gradients(self, gradients, real, codes, step):
+        """Add the gradients of the weighted R1 penalty at real images (n, 28, 28, 1) of codes (n,).
 
         Early in training the weight is smaller: a sharper discriminator teaches the generator
         faster, and cannot have memorised its images yet.
@@ -190,7 +200,7 @@ class Trainer:
         weight = self.settings.gradient_penalty * factor
         weight *= R1_INTERVAL / self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            penalty = weight * r1_penalty(self.logits, real)
+            penalty = weight * r1_penalty(lambda images: self.logits(images, codes), real)
         more = tape.gradient(penalty, self.discriminator.trainable_variables)
         # The last bias shifts all logits alike, so the penalty does not depend on it.
         return [a if b is None else a + b for a, b in zip(gradients, more)]
@@ -215,17 +225,29 @@ class Trainer:
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
             check_losses()
             images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
-            key = random_key(DROPOUT, 0, 0)
+            codes, key = tf.zeros([4], tf.int32), random_key(DROPOUT, 0, 0)
             weights = self.discriminator.weights
-            check_images_stay_apart(lambda x: self.logits(x, key), weights, images)
+            check_images_stay_apart(lambda x: self.logits(x, codes, key), weights, images)
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
             unnamed = ", ".join(sorted(names.keys() - others.keys()))
             raise ValueError(f"models.py: name the layers that have these weights: {unnamed}")
 
-    def logits(self, images, key=None):
-        """The discriminator's logits (batch, 1); in training with the `key` of a dropout mask."""
-        return self.discriminator([images, key], training=key is not None)[1]
+    def logits(self, images, codes, key=None):
+        """The discriminator's logits (batch, 1); in training with the `key` of a dropout mask.
+
+        The codes, int32 (batch,), count only if they are clusters of images.
+        """
+        inputs = [images, key, codes] if self.settings.num_clusters else [images, key]
+        return self.discriminator(inputs, training=key is not None)[1]
+
+    def find_clusters(self):
+        """Cluster the images, if the settings say so; a resumed run keeps the clusters it has."""
+        settings = self.settings
+        if settings.num_clusters:
+            self.clusters.assign(
+                find_clusters(self.images.numpy(), settings.num_clusters, settings.seed)
+            )
 
     @property
     def steps_done(self):
@@ -246,6 +268,8 @@ class Trainer:
             for owner, holder in owners.items()
             for name, variable in named_variables(holder).items()
         }
+        if self.settings.num_clusters:
+            named["clusters"] = self.clusters
         return named | {"step": self.step}
 
     def num_bytes(self):
