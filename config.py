@@ -53,8 +53,8 @@ class TrainSettings(Settings):
     noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
     num_codes: int = fixed(
         None,
-        "Discrete codes in the generator's input, 0 for none. Default: 32, 64 for clusters, "
-        "at most a quarter of --noise_dim.",
+        "Discrete codes in the generator's input, 0 for none. Default: 32, at most a "
+        "quarter of --noise_dim; 64 clusters, at most a third.",
         between(0, LARGEST_NOISE_DIM),
     )
     codes: str = fixed(
@@ -113,8 +113,9 @@ class TrainSettings(Settings):
 
     def __post_init__(self):
         if self.num_codes is None:
-            usual = 64 if self.codes == "clusters" else 32
-            object.__setattr__(self, "num_codes", min(usual, self.noise_dim // 4))
+            free, clusters = min(32, self.noise_dim // 4), min(64, self.noise_dim // 3)
+            usual = clusters if self.codes == "clusters" else free
+            object.__setattr__(self, "num_codes", usual)
         super().__post_init__()
         if self.deterministic and self.tf32 == "on":
             raise UserError(
