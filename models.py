@@ -53,7 +53,7 @@ def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
     key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
     # Made first: the initial weights that belong to a seed depend on the order.
     logits = Dense(1, lr_multiplier=10, bias_lr_multiplier=1, dtype="float32", name="logits")
-    x = InkChannel(name="ink")(images) if ink_channel else images
+    x = InkChannel(dtype="float32", name="ink")(images) if ink_channel else images
     x = Conv2D(32, 5, 2, lr_multiplier=10, name="down_14")(x)  # (batch, 14, 14, 32)
     x = LeakyReLU(0.02)(x)
     x = Conv2D(96, 9, 3, lr_multiplier=10, name="down_5")(x)  # (batch, 5, 5, 96)

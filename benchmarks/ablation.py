@@ -87,7 +87,7 @@ def main():
         options = {"lr_multiplier": trial.lr_multiplier}
         images = keras.Input((28, 28, 1), name="images")
         key = keras.Input(batch_shape=(2,), dtype="int64", optional=True, name="key")
-        x = InkChannel(name="ink")(images) if ink_channel else images
+        x = InkChannel(dtype="float32", name="ink")(images) if ink_channel else images
         for number, shape in enumerate(trial.discriminator):
             x = LeakyReLU(trial.slope)(Conv2D(*shape, name=f"down_{number}", **options)(x))
         options |= {"bias_lr_multiplier": 1, "dtype": "float32"}
