@@ -100,8 +100,9 @@ class CodeLogit(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
 
     def call(self, features, codes):
-        one_hot = tf.one_hot(codes, self.num_codes, self.lr_multiplier, dtype=features.dtype)
-        return tf.reduce_sum(features * tf.matmul(one_hot, self.kernel), 1, keepdims=True)
+        logits = tf.matmul(features, self.kernel * self.lr_multiplier, transpose_b=True)
+        chosen = logits * tf.one_hot(codes, self.num_codes)  # (batch, num_codes)
+        return tf.reduce_sum(chosen, 1, keepdims=True)
 
 
 class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):

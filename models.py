@@ -44,7 +44,7 @@ def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
     """Network from images (batch, 28, 28, 1) in [-1, 1] to probabilities (batch, 1) of being real.
 
     The second input is the key of the dropout mask, int64 (2,), or None outside training; with
-    `num_codes` a third one is the code that each image should look like, int32 (batch,). The
+    `num_codes` a third one is the code that each image should look like, int64 (batch,). The
     second output is the logit, because losses computed from it stay exact where a sigmoid
     saturates. A unit of the second convolution sees 21x21 pixels, so that it can judge more than
     strokes.
@@ -62,7 +62,7 @@ def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
     x = Flatten()(x)  # (batch, 2400)
     inputs, logit = [images, key], logits(x)  # (batch, 1)
     if num_codes:
-        inputs.append(keras.Input((), dtype="int32", name="code"))
+        inputs.append(keras.Input((), dtype="int64", name="code"))
         options = {"lr_multiplier": 10, "dtype": "float32", "name": "code_logits"}
         logit += CodeLogit(num_codes, **options)(x, inputs[-1])
     probability = Activation("sigmoid", dtype="float32")(logit)

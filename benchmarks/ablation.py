@@ -94,7 +94,7 @@ def main():
         x = Flatten()(Dropout(dropout)(x, key))
         inputs, logit = [images, key], Dense(1, name="logits", **options)(x)
         if num_codes:
-            inputs.append(keras.Input((), dtype="int32", name="code"))
+            inputs.append(keras.Input((), dtype="int64", name="code"))
             logit += CodeLogit(num_codes, trial.lr_multiplier, dtype="float32")(x, inputs[-1])
         return keras.Model(inputs, [Activation("sigmoid", dtype="float32")(logit), logit])
 

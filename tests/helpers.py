@@ -63,7 +63,7 @@ class TinyNetworks:
         x = Flatten()(Dropout(dropout)(images, key))
         inputs, logit = [images, key], Dense(1, name="logits")(x)
         if num_codes:
-            inputs.append(keras.Input((), dtype="int32"))
+            inputs.append(keras.Input((), dtype="int64"))
             logit += CodeLogit(num_codes, name="code_logits")(x, inputs[-1])
         return keras.Model(inputs, [keras.ops.sigmoid(logit), logit], name="discriminator")
 

@@ -59,7 +59,7 @@ def test_the_generator_gradient_is_that_of_its_own_loss(
     losses.check_losses()
     keras.utils.set_random_seed(0)
     network = build_discriminator(num_codes=num_codes, ink_channel=bool(num_codes))
-    codes = [tf.range(12) % num_codes] if num_codes else []
+    codes = [tf.range(12, dtype=tf.int64) % num_codes] if num_codes else []
     if num_codes:
         network.get_layer("code_logits").kernel.assign(tf.random.normal([num_codes, 2400]) / 100)
     network.get_layer("logits").bias.assign([shift])

@@ -17,7 +17,7 @@ from readers import read_npz
 from training.step import R1_INTERVAL, Trainer
 
 SETTINGS = TrainSettings(batch_size=8)
-CODES = tf.zeros([8], tf.int32)
+CODES = tf.zeros([8], tf.int64)
 ORDER = data.epoch_order(40, 8, seed=0, epoch=0)
 
 

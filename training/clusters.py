@@ -8,7 +8,7 @@ CHUNK = 10_000  # images whose distances to all centres are computed at once
 
 
 def find_clusters(images, num_clusters, seed):
-    """The cluster of each of the images, uint8 (N, 28, 28): int32 (N,), a function of the seed.
+    """The cluster of each of the images, uint8 (N, 28, 28): int64 (N,), a function of the seed.
 
     Balanced k-means: a price on each cluster, added to squared distances, is raised while the
     cluster has more than its share of the images, and lowered while it has less. Needs at least
@@ -30,7 +30,7 @@ def find_clusters(images, num_clusters, seed):
             step = scale * (0.1 if turn else 0.2) / (1 + 0.1 * adjustment)
             prices += (step * excess).astype(np.float32)
         centres = means(features, clusters, centres)
-    return clusters.astype(np.int32)
+    return clusters.astype(np.int64)
 
 
 def nearest(features, centres, prices=0.0):

@@ -60,7 +60,7 @@ class Trainer:
         with tf.device("CPU:0"):
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
-            self.clusters = tf.Variable(tf.zeros([len(images)], tf.int32))
+            self.clusters = tf.Variable(tf.zeros([len(images)], tf.int64))
         self.has_compiled = False
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
@@ -155,13 +155,13 @@ class Trainer:
     def replica_step(self, batch, z, step, has_penalty):
         """One step of both networks on this replica's rows of a batch; the METRICS, float32 (4,).
 
-        The batch holds images, uint8 (n, 28, 28), and their clusters, int32 (n,). `z` is the noise
+        The batch holds images, uint8 (n, 28, 28), and their clusters, int64 (n,). `z` is the noise
         (n, noise_dim) of as many fake images.
         """
         pixels, real_codes, z = map(rows_of_replica, (*batch, z))
         real = tf.cast(pixels[..., None], tf.float32) / 127.5 - 1
         num_codes = max(1, self.settings.num_clusters)  # without clusters all codes are 0
-        fake_codes = tf.argmax(z[:, :num_codes], 1, tf.int32)
+        fake_codes = tf.argmax(z[:, :num_codes], 1)
         replicas = self.strategy.num_replicas_in_sync  # whose gradients Adam sums
         key = random_key(DROPOUT, self.settings.seed, step)
 
@@ -225,7 +225,7 @@ class Trainer:
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
             check_losses()
             images = tf.random.stateless_uniform([4, 28, 28, 1], [0, 0], -1, 1)
-            codes, key = tf.zeros([4], tf.int32), random_key(DROPOUT, 0, 0)
+            codes, key = tf.zeros([4], tf.int64), random_key(DROPOUT, 0, 0)
             weights = self.discriminator.weights
             check_images_stay_apart(lambda x: self.logits(x, codes, key), weights, images)
         names, others = map(named_variables, (self.generator, self.generator_ema))
@@ -236,7 +236,7 @@ class Trainer:
     def logits(self, images, codes, key=None):
         """The discriminator's logits (batch, 1); in training with the `key` of a dropout mask.
 
-        The codes, int32 (batch,), count only if they are clusters of images.
+        The codes, int64 (batch,), count only if they are clusters of images.
         """
         inputs = [images, key, codes] if self.settings.num_clusters else [images, key]
         return self.discriminator(inputs, training=key is not None)[1]
