@@ -5,8 +5,9 @@ import math
 import keras
 import tensorflow as tf
 
-# Kernel sizes and strides that downsample_one_channel computes.
-ONE_CHANNEL = [((size, size), (2, 2)) for size in range(2, 7)]
+# Kernel sizes and strides that downsample_few_channels computes, for so many channels.
+FEW_CHANNELS = 2
+FEW_CHANNELS_KERNELS = [((size, size), (2, 2)) for size in range(2, 7)]
 
 
 class LearningRateMultiplier:
@@ -114,9 +115,9 @@ class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
     def call(self, inputs):
         kernel = self.kernel * self.lr_multiplier
         height, width, channels = inputs.shape[1:]
-        is_even = height % 2 == width % 2 == 0
-        if channels == 1 and is_even and (self.kernel_size, self.strides) in ONE_CHANNEL:
-            return self.finish(downsample_one_channel(inputs, kernel))
+        is_even, shape = height % 2 == width % 2 == 0, (self.kernel_size, self.strides)
+        if channels <= FEW_CHANNELS and is_even and shape in FEW_CHANNELS_KERNELS:
+            return self.finish(downsample_few_channels(inputs, kernel))
         return self.finish(self.convolution_op(inputs, kernel))
 
 
@@ -134,41 +135,41 @@ class Conv2DTranspose(LearningRateMultiplier, keras.layers.Conv2DTranspose):
 
 
 @tf.custom_gradient
-def downsample_one_channel(x, kernel):
-    """Convolution (n, 2h, 2w, 1) to (n, h, w, c) by kernel (k, k, 1, c), k from 2 to 6, stride 2.
+def downsample_few_channels(x, kernel):
+    """Convolution (n, 2h, 2w, b) to (n, h, w, c) by kernel (k, k, b, c), k from 2 to 6, stride 2.
 
-    TensorFlow's own, but its gradient is `upsample_one_channel`.
+    TensorFlow's own, but its gradient is `upsample_few_channels`.
     """
 
     def gradients(upstream):
-        return upsample_one_channel(upstream, kernel), kernel_gradient(x, upstream, kernel)
+        return upsample_few_channels(upstream, kernel), kernel_gradient(x, upstream, kernel)
 
     return tf.nn.conv2d(x, kernel, 2, "SAME"), gradients
 
 
 @tf.custom_gradient
-def upsample_one_channel(x, kernel):
-    """Transposed convolution (n, h, w, c) to (n, 2h, 2w, 1), the adjoint of the above.
+def upsample_few_channels(x, kernel):
+    """Transposed convolution (n, h, w, c) to (n, 2h, 2w, b), the adjoint of the above.
 
     Each of the four phases of the result is a 3x3 convolution of x (Shi et al. 2016). TensorFlow's
-    own takes 2 to 3 times as long on a CPU when the result has one channel.
+    own takes 2 to 3 times as long on a CPU when the result has one or two channels.
     """
 
     def gradients(upstream):
-        return downsample_one_channel(upstream, kernel), kernel_gradient(upstream, x, kernel)
+        return downsample_few_channels(upstream, kernel), kernel_gradient(upstream, x, kernel)
 
-    size, channels = kernel.shape[0], kernel.shape[-1]
+    size, _, few, channels = kernel.shape
     before = 2 - (size - 2) // 2
     padding = [before, 6 - size - before]
-    kernel_6 = tf.pad(kernel[:, :, 0], [padding, padding, [0, 0]])
+    kernel_6 = tf.pad(kernel, [padding, padding, [0, 0], [0, 0]])
     # Pixel 2i + a takes from x[i + d] what entry a + 2 - 2d of the 6x6 kernel says, d = -1, 0, 1.
-    phases = tf.reverse(tf.reshape(kernel_6, [3, 2, 3, 2, channels]), [0, 2])
-    phases = tf.reshape(tf.transpose(phases, [0, 2, 4, 1, 3]), [3, 3, channels, 4])
+    phases = tf.reverse(tf.reshape(kernel_6, [3, 2, 3, 2, few, channels]), [0, 2])
+    phases = tf.reshape(tf.transpose(phases, [0, 2, 5, 1, 3, 4]), [3, 3, channels, 4 * few])
     return tf.nn.depth_to_space(tf.nn.conv2d(x, phases, 1, "SAME"), 2), gradients
 
 
 def kernel_gradient(large, small, kernel):
-    """Gradient of the kernel that leads from (n, 2h, 2w, 1) to (n, h, w, c), or back."""
+    """Gradient of the kernel that leads from (n, 2h, 2w, b) to (n, h, w, c), or back."""
     return tf.raw_ops.Conv2DBackpropFilter(
         input=large,
         filter_sizes=kernel.shape,

@@ -28,14 +28,15 @@ def slopes(layer, inputs, upstream):
     )
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(
     ("size", "shape"),
     [*((size, (8, 8)) for size in (2, 3, 4, 5, 6)), (5, (7, 7)), (5, (8, 7)), ((5, 3), (8, 8))],
 )
-def test_a_convolution_of_one_channel_is_keras_own(size, shape):
+def test_a_convolution_of_few_channels_is_keras_own(size, shape, channels):
     keras.utils.set_random_seed(0)
     ours, theirs = layers.Conv2D(3, size, 2), keras.layers.Conv2D(3, size, 2, "same")
-    inputs, upstream = tf.random.normal([2, *shape, 1]), tf.random.normal([2, 4, 4, 3])
+    inputs, upstream = tf.random.normal([2, *shape, channels]), tf.random.normal([2, 4, 4, 3])
     for layer in (ours, theirs):
         layer.build(inputs.shape)
         layer.bias.assign(np.arange(3) + 0.5)
@@ -43,6 +44,19 @@ def test_a_convolution_of_one_channel_is_keras_own(size, shape):
     for found, expected in zip(*(slopes(layer, inputs, upstream) for layer in (ours, theirs))):
         assert np.abs(expected).max() > 0.01
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_ink_channel_is_pale_ink_without_a_core():
+    """A pale pixel alone counts in full, one beside a stroke and white paper not at all."""
+    images = np.full((1, 28, 28, 1), -1, np.float32)
+    images[0, 5, 5] = 0  # half black, alone
+    images[0, 10:20, 14] = 1
+    images[0, 12, 15] = 0
+    found = layers.InkChannel()(images).numpy()
+    np.testing.assert_array_equal(found[..., :1], images)
+    expected = np.zeros((28, 28))
+    expected[5, 5] = 1
+    np.testing.assert_allclose(found[0, ..., 1], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
