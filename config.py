@@ -53,14 +53,14 @@ class TrainSettings(Settings):
     noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
     num_codes: int = fixed(
         None,
-        "Discrete codes in the generator's input, 0 for none. Default: 32, at most a "
-        "quarter of --noise_dim; 64 clusters, at most a third.",
+        "Discrete codes in the generator's input, 0 for none. Default: 32 free "
+        "codes, at most a quarter of --noise_dim, or 64 clusters, at most a third.",
         between(0, LARGEST_NOISE_DIM),
     )
     codes: str = fixed(
         "free",
-        "What a code draws: what the generator makes of it, or a cluster of the training images, "
-        "which the discriminator is told too.",
+        "Leave the meaning of the codes to the generator, or have each draw one cluster of the "
+        "training images; the discriminator then gets the code of each image.",
         choices=("free", "clusters"),
     )
     ink_channel: str = fixed(

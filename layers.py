@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-# Kernel sizes and strides that downsample_few_channels computes, for so many channels.
+# What downsample_few_channels computes: up to two channels, and these kernel sizes and strides.
 FEW_CHANNELS = 2
 FEW_CHANNELS_KERNELS = [((size, size), (2, 2)) for size in range(2, 7)]
 
@@ -74,9 +74,10 @@ class DiscreteCode(keras.layers.Layer):
 class InkChannel(keras.layers.Layer):
     """Adds a channel of pale ink to images (batch, h, w, 1) in [-1, 1]: (batch, h, w, 2).
 
-    It is 16 x^2 (1 - m)^2 with ink x from 0 to 1 and m the largest x of the 3x3 neighbourhood: dirt
-    and strokes without a core, up to 1. Real strokes have hardly any of it, and where there is
-    none the channel is flat, so that the gradient penalty at real images does not resist it.
+    Its value, from 0 to 1, is 16 x^2 (1 - m)^2, where x is a pixel's ink, from 0 to 1, and m the
+    largest x in its 3x3 neighbourhood. Dirt and strokes without a dark core have high values, real
+    digits values near 0. The channel's slope is small there too, so the gradient penalty at real
+    images hardly affects it.
     """
 
     def call(self, inputs):
@@ -115,8 +116,9 @@ class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
     def call(self, inputs):
         kernel = self.kernel * self.lr_multiplier
         height, width, channels = inputs.shape[1:]
-        is_even, shape = height % 2 == width % 2 == 0, (self.kernel_size, self.strides)
-        if channels <= FEW_CHANNELS and is_even and shape in FEW_CHANNELS_KERNELS:
+        is_even = height % 2 == width % 2 == 0
+        has_kernel = (self.kernel_size, self.strides) in FEW_CHANNELS_KERNELS
+        if channels <= FEW_CHANNELS and is_even and has_kernel:
             return self.finish(downsample_few_channels(inputs, kernel))
         return self.finish(self.convolution_op(inputs, kernel))
 

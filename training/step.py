@@ -108,7 +108,7 @@ class Trainer:
 
     @functools.cached_property
     def dataset_on_device(self):
-        """The images and their clusters where XLA's programs read them."""
+        """The images and their clusters where XLA's programs read them, copied once."""
         return tf.identity(self.images), tf.identity(self.clusters)
 
     @tf.function
