@@ -53,18 +53,18 @@ class TrainSettings(Settings):
     noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
     num_codes: int = fixed(
         None,
-        "Discrete codes in the generator's input, 0 for none. Default: 32 free "
-        "codes, at most a quarter of --noise_dim, or 64 clusters, at most a third.",
+        "Discrete codes in the generator's input, 0 for none. Default: 64 clusters, at most a "
+        "third of --noise_dim, or 32 free codes, at most a quarter.",
         between(0, LARGEST_NOISE_DIM),
     )
     codes: str = fixed(
-        "free",
-        "Leave the meaning of the codes to the generator, or have each draw one cluster of the "
-        "training images; the discriminator then gets the code of each image.",
-        choices=("free", "clusters"),
+        "clusters",
+        "Have each code draw one cluster of the training images, with the discriminator told the "
+        "code of each image, or leave the meaning of the codes to the generator.",
+        choices=("clusters", "free"),
     )
     ink_channel: str = fixed(
-        "off", "Show the discriminator where ink is pale.", choices=("off", "on")
+        "on", "Show the discriminator where ink is pale.", choices=("on", "off")
     )
     dropout: float = fixed(0.1, "The discriminator's dropout rate.", between(0, 0.99))
     gradient_penalty: float = fixed(1.0, "Weight of the R1 gradient penalty.", between(0, 1e6))
@@ -121,8 +121,6 @@ class TrainSettings(Settings):
             raise UserError(
                 "--deterministic switches TF32 off, --tf32 on switches it on; give one of them"
             )
-        if self.codes == "clusters" and not self.num_codes:
-            raise UserError("--codes clusters needs codes; give --num_codes 1 or more")
         if self.num_codes > self.noise_dim:
             raise UserError(
                 f"--num_codes {self.num_codes} exceeds --noise_dim {self.noise_dim}: each code "
@@ -131,7 +129,7 @@ class TrainSettings(Settings):
 
     @property
     def num_clusters(self):
-        """How many clusters of the training images the discriminator is told of, 0 for none."""
+        """Number of clusters of the training images; 0 if the codes are free or there are none."""
         return self.num_codes if self.codes == "clusters" else 0
 
     def may_have_workers(self):

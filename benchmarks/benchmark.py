@@ -27,6 +27,8 @@ from config import TrainSettings  # noqa: E402
 IMAGES = 60_000
 CONTESTANTS = {  # module, function, and what to call it with
     "ours": ("contestants", "ours", {}),
+    # The discriminator of the PyTorch versions, which are told of no clusters and no pale ink.
+    "ours_plain": ("contestants", "ours", {"codes": "free", "ink_channel": "off"}),
     "ours_bfloat16": ("contestants", "ours", {"precision": "bfloat16"}),
     "ours_no_tf32": ("contestants", "ours", {"tf32": "off"}),
     "ours_no_xla": ("contestants", "ours", {"compile": "off"}),

@@ -84,8 +84,8 @@ def peak_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
 
 
-def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
-    """This repo's networks and loop, with the script's own settings.
+def ours(batch_size, **settings):
+    """This repo's networks and loop, with the script's own settings but for those given.
 
     With `tf32` off, float32 products on an NVIDIA GPU keep all their bits.
     """
@@ -96,12 +96,11 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
         from training import distributed
         from training.step import Trainer
 
-        settings = TrainSettings(
-            batch_size=batch_size, precision=precision, compile=compile, tf32=tf32
-        )
+        settings = TrainSettings(batch_size=batch_size, **settings)
         strategy = distributed.connect(settings)
         pixels = data.load_images(settings.data)
         trainer = Trainer(settings, pixels, strategy, distributed.use_xla(settings, strategy))
+        trainer.find_clusters()
     sampler = Sampler(trainer.generator_ema)
 
     @functools.cache
@@ -119,7 +118,7 @@ def ours(batch_size, precision="float32", compile="auto", tf32="auto"):
     run.draw = lambda num: np.concatenate([*sampler.sample(num, settings.seed)])
     run.flops = lambda: count_flops(
         trainer.replica_step.get_concrete_function(
-            tf.TensorSpec([batch_size, 28, 28], tf.uint8),
+            [tf.TensorSpec([batch_size, 28, 28], tf.uint8), tf.TensorSpec([batch_size], tf.int64)],
             tf.TensorSpec([batch_size, settings.noise_dim], tf.float32),
             tf.TensorSpec([], tf.int64),
             tf.TensorSpec([], tf.bool),

@@ -27,7 +27,7 @@ CALLS = (
     "Process",
     "Run",
 )
-LAYERS = ("dense", "up_14", "up_28", "pixels", "down_14", "down_5", "logits", "dropout")
+LAYERS = ("dense", "up_14", "up_28", "pixels", "ink", "down_14", "down_5", "logits", "dropout")
 KINDS = {
     "convolutions and matrix products": r"Conv2D|MatMul",
     "batch normalisation": r"FusedBatchNorm",

@@ -19,7 +19,7 @@ from storage.runs import Run
 SCRIPTS = ["train_dcgan", "generate_digits", "evaluate_digits", "export_generator"]
 SCRIPTS += ["train_classifier"]
 
-SMALL = ["--batch_size", "8", "--run", "small", "--save_every", "1"]
+SMALL = ["--batch_size", "8", "--num_codes", "4", "--run", "small", "--save_every", "1"]
 
 
 def run_script(name, *words, stub="", stub_folder=None, env=None, **options):

@@ -19,7 +19,7 @@ from machine import cluster
 from machine.locks import Lock
 from training import distributed
 
-WORDS = ["--batch_size", "8", "--deterministic", "--run", "small"]
+WORDS = ["--batch_size", "8", "--num_codes", "4", "--deterministic", "--run", "small"]
 
 
 def free_ports(count):

@@ -20,12 +20,13 @@ def test_what_affects_training_is_fixed_on_resume_and_the_rest_is_free():
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, 32),
-        ({"noise_dim": 20}, 5),
+        ({}, 64),
+        ({"noise_dim": 20}, 6),
         ({"num_codes": 0}, 0),
-        ({"noise_dim": 3}, 0),
-        ({"codes": "clusters"}, 64),
+        ({"noise_dim": 2}, 0),
+        ({"codes": "free"}, 32),
+        ({"codes": "free", "noise_dim": 20}, 5),
     ],
 )
-def test_codes_take_a_quarter_of_short_noise(options, expected):
+def test_codes_take_only_a_part_of_short_noise(options, expected):
     assert TrainSettings(**options).fixed_on_resume()["num_codes"] == expected

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cli import UserError
 from config import TrainSettings
-from helpers import one_line, roots, run_script, train
+from helpers import SMALL, one_line, roots, run_script, train
 from training import distributed
 from training.step import Trainer
 
@@ -40,7 +40,7 @@ def test_mirrored_on_one_device_says_so_and_goes_on(capsys):
 
 @pytest.mark.slow
 def test_mirrored_on_one_device_trains(tmp_path, data_path):
-    words = ["--data", data_path, "--batch_size", 8, "--epochs", 1, "--strategy", "mirrored"]
+    words = ["--data", data_path, *SMALL, "--epochs", 1, "--strategy", "mirrored"]
     finished = run_script("train_dcgan.py", *words, *roots(tmp_path))
     assert finished.returncode == 0
     assert "only one device" in finished.stdout

@@ -30,7 +30,7 @@ def test_killed_runs_end_as_if_untouched():
 def training(folder, data_path, *words):
     """A process that trains until stopped; yields once it has finished an epoch."""
     words = ["--save_every", 1, "--epochs", 10_000, *roots(folder), *words]
-    words = ["--data", data_path, "--batch_size", 8, *words]
+    words = ["--data", data_path, "--batch_size", 8, "--num_codes", 4, *words]
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
     process = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

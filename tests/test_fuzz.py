@@ -79,7 +79,7 @@ def odd_sets(sets, dice):
     path.write_bytes(content)
     named = dice.choice([path, path.parent])
     if dice.random() < 0.5:
-        return train_dcgan, ["--dry_run", "--batch_size", "7", "--data", named]
+        return train_dcgan, ["--dry_run", "--batch_size", "7", "--num_codes", "5", "--data", named]
     return evaluate_digits, [dice.choice(["--data", "--images"]), named]
 
 

@@ -91,12 +91,12 @@ def test_text_is_written_in_lines_with_gaps(easy, tmp_path):
 
 
 def test_a_code_draws_its_own_samples_which_are_drawn_again(small_run, tmp_path):
-    words = ["--code", 7, "--num_samples", 200, "--save_noise", "--output", tmp_path / "c.npz"]
+    words = ["--code", 3, "--num_samples", 200, "--save_noise", "--output", tmp_path / "c.npz"]
     assert draw(small_run, *words) == 0
     assert draw(small_run, "--num_samples", 200, "--output", tmp_path / "all.npz") == 0
     pixels = read(tmp_path / "c.npz")
-    assert (codes_of(read(tmp_path / "c.npz", "noise"), 32) == 7).all()
-    own = codes_of(sample_noise(0, range(200), 200), 32) == 7
+    assert (codes_of(read(tmp_path / "c.npz", "noise"), 4) == 3).all()
+    own = codes_of(sample_noise(0, range(200), 200), 4) == 3
     np.testing.assert_array_equal(pixels[own], read(tmp_path / "all.npz")[own])
     assert draw(small_run, "--latents", tmp_path / "c.npz", "--output", tmp_path / "d.npz") == 0
     np.testing.assert_array_equal(pixels, read(tmp_path / "d.npz"))
@@ -106,11 +106,11 @@ def test_an_interpolation_is_an_endless_animation_through_samples(small_run, tmp
     words = ["--noise_scale", 0.5, "--interpolate", 3, "--output"]
     for name in ("i.gif", "i.npz"):
         assert draw(small_run, *words, tmp_path / name) == 0
-    codes, noise = np.split(read(tmp_path / "i.npz", "latents"), [32], 1)
+    codes, noise = np.split(read(tmp_path / "i.npz", "latents"), [4], 1)
     z = sample_noise(0, range(3), 200)
-    np.testing.assert_allclose(noise[::20], 0.5 * z[:, 32:], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(codes[::20], 6 * np.eye(32)[codes_of(z, 32)], atol=1e-5)
-    assert np.linalg.norm(noise, axis=1).min() > 5  # near 6.5, half the root of 168
+    np.testing.assert_allclose(noise[::20], 0.5 * z[:, 4:], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes[::20], 6 * np.eye(4)[codes_of(z, 4)], atol=1e-5)
+    assert np.linalg.norm(noise, axis=1).min() > 5  # near 7, half the root of 196
     film = imageio.imread(tmp_path / "i.gif", index=None)  # frames that are alike are one
     assert film.shape[1:3] == (168, 168)
     assert imageio.immeta(tmp_path / "i.gif")["loop"] == 0

@@ -14,7 +14,7 @@ from helpers import contents, one_line, roots, run_script, train
 from machine import gpu, loading
 from training.step import Trainer
 
-WORDS = ["--batch_size", 8, "--evaluate_every", 0, "--run", "small"]
+WORDS = ["--batch_size", 8, "--num_codes", 4, "--evaluate_every", 0, "--run", "small"]
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ COMMANDS = {
 }
 ADDRESSES = ["gs://b/x", "s3://b/x", "S3A://b/x", "https://a.org/x.npz", "dbfs:/x", "me@host:/x"]
 every_path = pytest.mark.parametrize(
-    ("command", "name"), [(command, name) for command in COMMANDS for name in COMMANDS[command]]
+    ("command", "name"),
+    [(command, name) for command in COMMANDS for name in sorted(COMMANDS[command])],
 )
 
 

@@ -107,11 +107,13 @@ def test_what_an_old_run_did_not_record_had_its_default_and_no_codes():
     old = {name: value for name, value in FIXED.items() if name not in runs.FORMERLY}
     del old["ema_decay"]
     assert runs.differences(old, FIXED | {"ema_decay": 0.99}) == [
+        "codes (was 'free', now 'clusters')",
         "early_penalty (was 1.0, now 0.3)",
         "ema_decay (was 0.999, now 0.99)",
-        "num_codes (was 0, now 32)",
+        "ink_channel (was 'off', now 'on')",
+        "num_codes (was 0, now 64)",
     ]
-    assert runs.differences(old, FIXED | {"num_codes": 0, "early_penalty": 1.0}) == []
+    assert runs.differences(old, FIXED | runs.FORMERLY) == []
 
 
 def test_a_run_is_open_once(tmp_path):

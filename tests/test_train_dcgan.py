@@ -17,6 +17,7 @@ import pytest
 import data
 from config import REPOSITORY, TrainSettings
 from helpers import (
+    SMALL,
     contents,
     one_line,
     read_history,
@@ -63,12 +64,11 @@ def test_the_same_command_resumes_and_epochs_may_grow(begun_run, data_path, caps
 
 
 def test_clusters_are_those_of_the_first_start(tmp_path, data_path, monkeypatch):
-    words = ["--codes", "clusters", "--num_codes", 4, "--ink_channel", "on"]
-    assert train(tmp_path, data_path, *words, "--epochs", 1) == 0
+    assert train(tmp_path, data_path, "--epochs", 1) == 0
     clusters = read_npz(state_paths(tmp_path)[-1])["clusters"]
     assert clusters.shape == (40,) and set(clusters) == {0, 1, 2, 3}
     monkeypatch.setattr("training.step.find_clusters", lambda *_: pytest.fail("computed again"))
-    assert train(tmp_path, data_path, *words, "--epochs", 2) == 0
+    assert train(tmp_path, data_path, "--epochs", 2) == 0
     np.testing.assert_array_equal(read_npz(state_paths(tmp_path)[-1])["clusters"], clusters)
 
 
@@ -171,8 +171,7 @@ def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, mon
         (["--run", "pretrained"], "--run"),
         (["--run", "small.old-1"], "--run"),
         (["--batch_size", 41], "41"),
-        (["--codes", "clusters"], "64 clusters need as many images"),
-        (["--codes", "clusters", "--num_codes", 0], "--num_codes 1 or more"),
+        (["--num_codes", 64], "64 clusters need as many images"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--data", "x" * 5000], "too long"),
     ],
@@ -214,7 +213,7 @@ def test_a_file_in_the_way_is_refused(tmp_path, data_path, capsys):
 def test_a_terminal_gets_a_progress_bar(tmp_path, data_path):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
-    words = ["--data", data_path, "--batch_size", 8, "--epochs", 1, *roots(tmp_path)]
+    words = ["--data", data_path, *SMALL, "--epochs", 1, *roots(tmp_path)]
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
     with subprocess.Popen([*map(str, command)], stdout=theirs, stderr=theirs) as process:
         os.close(theirs)

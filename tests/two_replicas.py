@@ -18,7 +18,8 @@ from training.step import Trainer
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
-settings = TrainSettings(batch_size=16, noise_dim=6, num_codes=3, dropout=0.25, codes="clusters")
+# Without the ink channel, whose maximum can amplify rounding.
+settings = TrainSettings(batch_size=16, noise_dim=6, num_codes=3, dropout=0.25, ink_channel="off")
 order = data.epoch_order(64, 16, seed=0, epoch=0)
 
 one = Trainer(settings, digits)

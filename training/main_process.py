@@ -99,6 +99,8 @@ class MainProcess:
             trainer.load_state(arrays)
             self.write_generator(arrays)  # in case the process was killed before it wrote that
         else:
+            if self.settings.num_clusters:
+                say(f"Finding {self.settings.num_clusters} clusters of the images ...")
             trainer.find_clusters()
         self.epochs_resumed = len(progress.history)
         if progress.history:
