@@ -150,7 +150,7 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_been(digits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"codes": "free", "ink_channel": "off"}])
+@pytest.mark.parametrize("options", [{"num_codes": 4}, {"codes": "free", "ink_channel": "off"}])
 def test_programs_of_xla_take_the_same_steps(digits, options):
     """Steps 8 to 39, with penalties at 16 and 32, the last ones resumed from a state."""
     # At the usual learning rate training amplifies rounding tenfold in every few steps.
