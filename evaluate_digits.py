@@ -109,7 +109,7 @@ def evaluate(settings, *networks):
         if image_set.sampler and image_set.sampler.num_codes:
             report["codes"] = describe_codes(image_set, predictions)
         report = image_set.source | report | {"real_data": baseline}
-        with files.replacing(image_set.json) as file:
+        with files.atomic_file(image_set.json) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
         write_pictures(image_set.pictures, predictions, training, densities, found, baseline)
     say(make_table([*columns, ("real images", baseline)]))
@@ -210,10 +210,10 @@ def write_pictures(start, drawn, training, densities, found, baseline):
         ("sparsest", f"the {SHOWN} of lowest density", drawn.pixels[order[:SHOWN]]),
         ("nearest", "drawn | the nearest training image", pairs),
     ):
-        with files.replacing(f"{start}{name}.png") as file:
+        with files.atomic_file(f"{start}{name}.png") as file:
             picture = images.enlarge(images.make_grid(shown))
             images.save_png(file, images.add_title(picture, title))
-    with files.replacing(f"{start}shares.png") as file:
+    with files.atomic_file(f"{start}shares.png") as file:
         shares = {"drawn": found["digit_shares"], "real": baseline["digit_shares"]}
         images.save_bars(file, shares, "share of each digit")
 

@@ -209,7 +209,7 @@ def draw_path(settings, folder, sampler, source):
     path, columns = latent.grid, formats.GRID_SIDE
     if settings.interpolate:
         path, columns = latent.closed_path, formats.FRAMES
-    latents = latent.code_and_rest(path, anchors, sampler.num_codes, columns)
+    latents = latent.path_by_parts(path, anchors, sampler.num_codes, columns)
     return formats.Samples(sampler.decode(latents), len(latents), columns, {"latents": latents})
 
 

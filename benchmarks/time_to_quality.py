@@ -89,9 +89,9 @@ def main():
         if racer.epoch in SCORED or racer.epoch == racer.epochs:
             racer.score(classifier, test)
             results = {each.name: each.rows for each in racers}
-            with files.replacing(options.output / "time-to-quality.json") as file:
+            with files.atomic_file(options.output / "time-to-quality.json") as file:
                 file.write(json.dumps(results | {"real images": limits}, indent=2).encode())
-            with files.replacing(options.output / "time-to-quality.png") as file:
+            with files.atomic_file(options.output / "time-to-quality.png") as file:
                 save_chart(file, results, limits)
 
 

@@ -12,7 +12,7 @@ import time
 from cli import UserError, say
 from machine.loading import shortened
 
-FIRST_PORT, PORTS_A_JOB = 12000, 16
+FIRST_PORT, PORTS_PER_JOB = 12000, 16
 EXAMPLE = (
     '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", "index": 0}}'
 )
@@ -22,7 +22,7 @@ def is_chief(strategy):
     """Whether this process writes the run: all do but the later workers of a cluster.
 
     `strategy` is the setting of this name. Raises UserError when a cluster is needed and none is
-    described, or when TF_CONFIG describes none that this process is in.
+    described, or when TF_CONFIG is malformed or lacks this process.
     """
     if task := task_of_tf_config():
         workers, kind, index = task
@@ -31,13 +31,13 @@ def is_chief(strategy):
         raise UserError(
             f"--strategy multi_worker: set TF_CONFIG, for example to {EXAMPLE}, or use srun"
         )
-    return strategy == "auto" or os.environ["SLURM_PROCID"] == "0"
+    return strategy != "multi_worker" or os.environ["SLURM_PROCID"] == "0"
 
 
 def task_of_tf_config():
     """The workers that TF_CONFIG names, and the kind and index of this one; None if it names none.
 
-    Raises UserError as is_chief does.
+    Raises UserError when it is malformed or lacks this process.
     """
     try:
         description = json.loads(os.environ.get("TF_CONFIG") or "{}")
@@ -53,18 +53,19 @@ def task_of_tf_config():
         return workers, kind, index
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"TF_CONFIG: is not a cluster with a task in it ({error!r}); give one like {EXAMPLE}"
+            f"TF_CONFIG: describes no cluster with this worker's task ({error!r}); an example: "
+            f"{EXAMPLE}"
         ) from error
 
 
 def slurm_port(port=0):
     """The first port of a job's workers on a node: --port, or one derived from the job's number.
 
-    So that two jobs on a node do not meet: ports are PORTS_A_JOB apart, from FIRST_PORT up, below
-    those that systems give out by themselves (from 32768).
+    Jobs' ports are PORTS_PER_JOB apart, so that two on a node rarely collide, and below the
+    ephemeral ports (from 32768).
     """
     job = number_in("SLURM_JOB_ID") + number_in("SLURM_STEP_ID")
-    return port or FIRST_PORT + PORTS_A_JOB * (job % 1024)
+    return port or FIRST_PORT + PORTS_PER_JOB * (job % 1024)
 
 
 def number_in(variable):
@@ -73,11 +74,11 @@ def number_in(variable):
     return int(text) if text.isdecimal() else 0
 
 
-def meet(addresses, own):
+def wait_for_workers(addresses, own):
     """Wait until the workers at all these addresses, "host:port", have been started.
 
-    TensorFlow waits for them too, but heeds no signal meanwhile. The first worker counts the
-    others on its port, which TensorFlow takes over. Raises OSError where that port is taken.
+    TensorFlow waits too, but ignores signals meanwhile. The others connect to the first worker's
+    port, which TensorFlow uses afterwards. Raises OSError where that port is taken.
     """
     host, port = addresses[0].rsplit(":", 1)
     if own == addresses[0]:
@@ -86,7 +87,7 @@ def meet(addresses, own):
         with socket.create_server(("", int(port)), family=family, dualstack_ipv6=is_dual) as server:
             others = []
             while len(others) < len(addresses) - 1:
-                others.append(server.accept()[0])  # readable is one that has gone
+                others.append(server.accept()[0])  # a readable one has disconnected
                 others = [other for other in others if not select.select([other], [], [], 0)[0]]
         for other in others:
             with contextlib.suppress(OSError), other:
@@ -106,7 +107,8 @@ def meet(addresses, own):
 def find_cluster(settings):
     """The tf.train.ClusterSpec of TF_CONFIG, or else of Slurm, and this task's kind and index.
 
-    None if TF_CONFIG describes none and --strategy multi_worker does not ask for Slurm's.
+    None if TF_CONFIG describes none and --strategy multi_worker does not ask for Slurm's. Raises
+    UserError when what they describe is not a cluster.
     """
     import tensorflow as tf
 
@@ -116,7 +118,7 @@ def find_cluster(settings):
     if settings.strategy != "multi_worker":
         return None
     try:
-        # One GPU a task, and enough of them: which are ours is decided by gpus_of_task.
+        # These numbers of GPUs are placeholders: gpus_of_task decides which ones are ours.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=slurm_port(settings.port),
             gpus_per_node=10**4,
@@ -148,14 +150,17 @@ def addresses(spec):
 
 
 def join_cluster(spec, kind, index, num_gpus):
-    """The strategy of a cluster, once all its workers are there, on so many GPUs of each."""
+    """Wait for all workers; return the strategy, with `num_gpus` GPUs of this one.
+
+    Raises UserError when they cannot connect, as when a port is taken or closed.
+    """
     import tensorflow as tf
 
     workers, own = addresses(spec), spec.task_address(kind, index)
-    say(f"Joining the cluster of {len(workers)} workers as {own}; it begins when all are there")
+    say(f"Joining the cluster of {len(workers)} workers as {own}; it starts when all have joined")
     try:
         if len(workers) > 1:
-            meet(workers, own)
+            wait_for_workers(workers, own)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             spec,
             task_type=kind,
@@ -166,7 +171,7 @@ def join_cluster(spec, kind, index, num_gpus):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"the cluster did not come together, here at {own} ({shortened(error)}); its port "
+            f"{own}: could not join the cluster ({shortened(error)}); its port "
             "may be taken (under Slurm --port gives another one) or closed to the other hosts"
         ) from error
     if threading.current_thread() is threading.main_thread():

@@ -20,9 +20,9 @@ OUTPUT_GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
 def explain_import_error(kind, error, traceback):
-    """Answer an import of a package that fails with one line and exit status 2: sys.excepthook."""
+    """sys.excepthook: report a failed import in one line, with exit status 2."""
     if isinstance(error, ImportError) and not is_ours(error.name):
-        report_mistake(missing_package(error))
+        print_error(missing_package(error))
         raise SystemExit(2)
     sys.__excepthook__(kind, error, traceback)
 
@@ -40,7 +40,7 @@ def is_ours(name):
 def missing_package(error):
     reason = " ".join(str(error).split())[:200]
     return (
-        f"a package is missing or broken ({reason}); "
+        f"a package is missing or broken ({reason}); try: "
         f"{pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
     )
 
@@ -61,7 +61,7 @@ def script_command(name, *words):
 
 
 def pip_command(verb, *words):
-    """The command that has pip, or uv in an environment without it, "install" or "uninstall"."""
+    """A command of pip or, where pip is missing, of uv, or one that installs pip first."""
     pip = python_command("-m", "pip", verb, *words)
     if importlib.util.find_spec("pip"):
         return pip
@@ -71,20 +71,20 @@ def pip_command(verb, *words):
 
 
 def run_command(settings_class, function, argv=None):
-    """Parse the words, call the function with the settings, and return the exit status.
+    """Parse `argv`, call the function with the settings, and return the exit status.
 
-    0 done, 2 the person's mistake (one line on stderr), 130 after Ctrl-C; the function may return
-    a status of its own. A fault of ours keeps its traceback, and Python's exit status 1.
+    0 done, 2 an error that the user can correct (one line on stderr), 130 after Ctrl-C; the
+    function may return another. A bug keeps its traceback and Python's exit status 1.
     """
     make_output_safe()
     try:
         return function(parse(settings_class, argv)) or 0
     except UserError as error:
-        report_mistake(error)
+        print_error(error)
     except ImportError as error:
         if is_ours(error.name):
             raise
-        report_mistake(missing_package(error))
+        print_error(missing_package(error))
     except OSError as error:
         where = error.filename
         if where is None and error.errno in OUTPUT_GONE:
@@ -92,27 +92,27 @@ def run_command(settings_class, function, argv=None):
             drop_output(1)
         if where is None:
             raise
-        report_mistake(f"{where}: {error.strerror}")
+        print_error(f"{where}: {error.strerror}")
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # TensorFlow's
             raise
-        report_mistake("out of memory; ask for less at a time, or close what else uses it")
+        print_error("out of memory; ask for less at a time, or close what else uses it")
     return 2
 
 
-def report_mistake(message):
-    """Print the one line that a mistake is answered with."""
+def print_error(message):
+    """Print an error as one line on stderr, after the script's name."""
     line = str(message).replace("\n", "\\n").replace("\r", "\\r")
     say(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
 
 
 def make_output_safe():
-    """Give standard streams that are closed somewhere to go, and escape what cannot be printed.
+    """Point closed standard streams at /dev/null, and escape what cannot be printed.
 
-    A closed descriptor would otherwise be that of the next file opened, which stray messages of
-    native code would then end up in.
+    Otherwise the next file opened would get the descriptor of a closed stream, and the messages of
+    native code with it.
     """
     while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(nowhere, True)

@@ -14,30 +14,30 @@ from pathlib import Path
 
 from cli import UserError, say
 
-PATIENCE = 10  # seconds for which what must be written is tried again
+PATIENCE = 10  # seconds for which replacing a held file is tried again
 # What renaming over a file fails with while another program has it open.
 HELD = (errno.EACCES, errno.EPERM, errno.EBUSY)
-WARNED = set()  # the paths of which a warning has said so
-# What opening or flushing fails with where there is nothing to be had; not EIO, ENOSPC or EDQUOT.
+WARNED = set()  # held paths that have been warned about
+# errno values where a path cannot be flushed at all; EIO, ENOSPC and EDQUOT are real failures.
 CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY)
 CANNOT_SYNC += (errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
 @contextlib.contextmanager
-def replacing(path, patience=0, can_wait=False):
-    """A binary file to write, which takes its place at `path` as `taking_place` says."""
-    with taking_place(path, patience, can_wait) as whole, open(whole, "wb") as file:
+def atomic_file(path, patience=0, can_wait=False):
+    """Open a binary file that is written atomically; see atomic_path."""
+    with atomic_path(path, patience, can_wait) as whole, open(whole, "wb") as file:
         yield file
 
 
 @contextlib.contextmanager
-def taking_place(path, patience=0, can_wait=False):
-    """A path to write a file or a folder at, which takes the place of `path` once it is whole.
+def atomic_path(path, patience=0, can_wait=False):
+    """Write a file or a folder atomically: a temporary path, renamed to `path` at the end.
 
-    It lies in a folder beside its place, is flushed to the disk and renamed, for `patience` seconds
-    while another program holds what is at `path`. Raises UserError when that fails; what was at
-    `path` is then still there. A held file that `can_wait`, because it is written again later,
-    costs only a warning. Of two commands that write one file, the last to finish wins.
+    It is flushed to the disk first. The rename is tried again for `patience` seconds while another
+    program holds what is at `path`. Raises UserError on failure, leaving `path` as it was; a held
+    file that `can_wait`, because it is written again later, costs only a warning. Of two commands
+    that write one file, the last to finish wins.
     """
     path = Path(path)
     try:
@@ -65,17 +65,17 @@ def rename(whole, path, patience, can_wait):
                 break
         time.sleep(0.2)
     if not can_wait:
-        raise UserError(f"{held}, and give the same command again; what was written is whole")
+        raise UserError(f"{held}, and give the same command again; earlier files are intact")
     if path not in WARNED:
         WARNED.add(path)
-        say(f"warning: {held}; it is written again later", file=sys.stderr)
+        say(f"warning: {held}; it will be written again later", file=sys.stderr)
 
 
 def replace_path(new, path):
     """Rename the file or folder `new` to `path`, in place of what is there.
 
-    No rename replaces a full folder. It is renamed, removed once the new one is in its place, and
-    put back when that fails.
+    A rename cannot replace a folder that is not empty. The old one is moved away first, then
+    removed, or put back if the new one cannot be renamed.
     """
     if not (new.is_dir() and path.is_dir()):
         os.replace(new, path)
@@ -91,15 +91,15 @@ def replace_path(new, path):
 
 
 def replace_with_checksum(path, content):
-    """Put bytes at `path` in one step, and their checksum beside them first."""
-    with replacing(checksum_path(path), PATIENCE) as file:
+    """Write bytes to `path` atomically, after their checksum file."""
+    with atomic_file(checksum_path(path), PATIENCE) as file:
         file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
-    with replacing(path, PATIENCE) as file:
+    with atomic_file(path, PATIENCE) as file:
         file.write(content)
 
 
 def checksum_path(path):
-    """Where the checksum of a file lies, as sha256sum writes and checks it."""
+    """The path of a file's checksum, in the format of sha256sum."""
     return path.with_name(path.name + ".sha256")
 
 
@@ -109,8 +109,8 @@ def checksum_command(path):
     return f"{program} {shlex.quote(str(path))} > {shlex.quote(str(checksum_path(path)))}"
 
 
-def is_whole(path):
-    """Whether a file is what its checksum says."""
+def is_intact(path):
+    """Whether a file matches its checksum."""
     try:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -133,17 +133,13 @@ def remove_partial_files(*folders):
     """Remove what a killed process was writing in these folders."""
     for folder in folders:
         for partial in folder.glob(".*.partial"):
-            if partial.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    partial.unlink()
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def flush(path):
     """Have a file, or the renames in a folder, written to the disk itself, if that can be done.
 
-    Many shares (CIFS, VirtualBox, WSL) cannot for folders: then it is written when they like.
+    Many shares (CIFS, VirtualBox, WSL) cannot flush folders.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -155,7 +151,9 @@ def flush(path):
         with contextlib.suppress(ImportError, AttributeError, OSError):  # not on every disk
             import fcntl
 
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS, whose fsync stops at disk's cache
+            fcntl.fcntl(
+                descriptor, fcntl.F_FULLFSYNC
+            )  # macOS, whose fsync stops at the disk's cache
             return
         os.fsync(descriptor)
     except OSError as error:
@@ -167,7 +165,7 @@ def flush(path):
 
 def unwritable(path, error, flag=""):
     """The UserError, suggesting the option `flag`, for what cannot be written."""
-    mend = "give a folder that you may write to" + (f", with {flag}" if flag else "")
+    advice = "give a folder that you may write to" + (f", with {flag}" if flag else "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        mend = "make room there; what was written before is whole"
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); {mend}")
+        advice = "make room there; earlier files are intact"
+    return UserError(f"{path}: cannot be written ({error.strerror or error}); {advice}")

@@ -10,20 +10,21 @@ from importlib import metadata
 from config import REPOSITORY
 from machine.command import pip_command
 
-# Of TensorFlow's lines about a GPU that it does not use, the ones that say why, best first.
+# Log lines in which TensorFlow says why it uses no GPU, the most telling first.
 REASONS = (
     r"Could not load dynamic library .*?(?=; LD_LIBRARY_PATH)",
     r"failed call to cuInit(?:.*?CUDA_ERROR_\w+|.*)",
     r"(?:Ignoring|Skipping) (?:visible|registering).*",
     r"Could not find cuda drivers.*",
 )
-LOOK = """
+PROBE = """
 from machine import gpu
 gpu.prepare()
 import tensorflow
 tensorflow.config.list_physical_devices("GPU")
 """
-SUPPORTED = (7, 5), (12, 0)  # compute capabilities, by cuDNN from 9.11 and by TensorFlow's wheel
+# Compute capabilities: the oldest for cuDNN 9.11, and the first that is too new for the wheel.
+SUPPORTED = (7, 5), (12, 0)
 
 
 def installed_file(package, pattern):
@@ -36,16 +37,16 @@ def installed_file(package, pattern):
 
 
 def prepare():
-    """Let TensorFlow find its CUDA packages; to be called before it is loaded.
+    """Before TensorFlow loads: load cuSOLVER, find ptxas, and number GPUs as nvidia-smi does.
 
-    TensorFlow 2.21.0 does not look into cuSOLVER's package, and uses no GPU without it; but a
-    library that has been loaded is found by its name.
+    TensorFlow 2.21.0 does not search cuSOLVER's package, and uses no GPU without it; a library
+    that has been loaded is found by its name.
     """
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi numbers them
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if ptxas := installed_file("nvidia-cuda-nvcc-cu12", "ptxas"):
         os.environ["PATH"] = f"{ptxas.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if solver := installed_file("nvidia-cusolver-cu12", r"libcusolver\.so\.\d+"):
-        for path in (solver.name, solver):  # the system's own, if there is one
+        for path in (solver.name, solver):  # the system's own first
             try:
                 ctypes.CDLL(path)
                 break
@@ -59,8 +60,8 @@ def why_none():
 
     if tf.config.list_physical_devices("GPU"):
         return (
-            "drawing left the GPU unused in this process; to train on it, restart Python (in a "
-            "notebook, its kernel)"
+            "this process has already drawn on the CPU, so it cannot use the GPU; to train on it, "
+            "restart Python (in a notebook, its kernel)"
         )
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "no GPU is used because CUDA_VISIBLE_DEVICES hides them all"
@@ -68,12 +69,12 @@ def why_none():
         return "no GPU is used: TensorFlow's package for this kind of processor has no CUDA"
     # A second process is asked, because this one has TensorFlow's messages switched off.
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1"}
-    command = [sys.executable, "-c", LOOK]
+    command = [sys.executable, "-c", PROBE]
     said = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True).stderr
     found = filter(None, (re.search(pattern, said) for pattern in REASONS))
     reason = next((match[0] for match in found), "TensorFlow does not say why")
     if "dynamic library" in reason:
-        advice = pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
+        advice = "try: " + pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
     else:
         advice = "does nvidia-smi list a GPU, and is its driver new enough?"
     return f"no GPU is used: {reason}; {advice}"
@@ -99,12 +100,12 @@ def warning(capability):
     oldest, too_new = SUPPORTED
     if capability < oldest:
         return (
-            f"cuDNN no longer supports {words} since 9.11: give --compile off after "
+            f"cuDNN 9.11 and later do not support {words}; give --compile off after: "
             + pip_command("install", "nvidia-cudnn-cu12<9.11")
         )
     if capability >= too_new:
         return (
             f"TensorFlow's package has no code for {words}; if training fails, use NVIDIA's "
-            "container of TensorFlow, a later TensorFlow, or the CPU (CUDA_VISIBLE_DEVICES=-1)"
+            "TensorFlow container, a later TensorFlow, or the CPU (CUDA_VISIBLE_DEVICES=-1)"
         )
     return ""

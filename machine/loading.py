@@ -14,7 +14,7 @@ from cli import UserError
 from config import REPOSITORY
 from machine.command import pip_command
 
-# What NVIDIA's driver leaves on Linux, and on Windows' WSL.
+# Files of NVIDIA's driver on Linux and in WSL.
 DRIVER = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 # Optional packages that TensorFlow and Keras import when installed, for features not used here;
 # matplotlib alone is a fifth of the time of `generate_digits.py`.
@@ -27,7 +27,7 @@ def importing_tensorflow(use_gpu=False):
 
     TF_CPP_MIN_LOG_LEVEL=0 shows it all. Unless `use_gpu`, GPUs stay unused. oneDNN is
     switched on, which TensorFlow otherwise leaves off on processors without AVX-512: a training
-    step there takes 1.3 to 1.5 times as long without. Raises UserError when TensorFlow or Keras
+    step there takes 1.3 to 1.5 times as long without it. Raises UserError when TensorFlow or Keras
     cannot be loaded.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -39,7 +39,7 @@ def importing_tensorflow(use_gpu=False):
     with hidden_messages():
         load_keras()
         if not use_gpu:
-            leave_gpus()
+            hide_gpus()
         yield
 
 
@@ -53,7 +53,7 @@ def has_driver():
 
 
 def check_memory():
-    """Raise UserError where the shell allows too little memory, which ends in a crash otherwise."""
+    """Raise UserError where the shell allows too little memory, where TensorFlow would crash."""
     try:
         import resource
     except ImportError:  # Windows
@@ -70,7 +70,7 @@ def check_memory():
 def load_keras():
     """Load TensorFlow, and Keras with the settings that this code is written for.
 
-    A person's own settings (keras.json in ~/.keras or KERAS_HOME, KERAS_BACKEND and the like) are
+    The user's own settings (keras.json in ~/.keras or KERAS_HOME, KERAS_BACKEND and the like) are
     hidden from Keras while it loads; they may be broken as well as different.
     """
     try:
@@ -80,7 +80,7 @@ def load_keras():
     own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
     hidden = dict.fromkeys(name for name in UNUSED if name not in sys.modules)
-    sys.modules |= hidden  # for import, a module that is None is not there
+    sys.modules |= hidden  # import treats None as a missing module
     try:
         import keras
         import tensorflow  # noqa: F401
@@ -115,11 +115,11 @@ def explain(error):
     if plugins:
         remove = pip_command("uninstall", "-y", *sorted(plugins))
         return f"{reason}: a plugin does not fit this TensorFlow; remove it: {remove}"
-    return f"{reason}; {pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
+    return f"{reason}; try: {pip_command('install', '-r', REPOSITORY / 'requirements.txt')}"
 
 
 def shortened(error):
-    """What an error of TensorFlow's says, in one line, without the nodes that it names."""
+    """A TensorFlow error in one line, without the nodes of the graph that it names."""
     text = re.sub(r"\{\{function_node.*?\}\} *| \[Op:.*", "", str(error))
     if of_node := re.search(r"(.+)\n\s*\[\[", text):  # after the stack of where it was traced
         text = of_node[1]
@@ -128,10 +128,10 @@ def shortened(error):
 
 @contextlib.contextmanager
 def hidden_messages():
-    """Hold back what native code writes to standard error; show it if an error ends the block.
+    """Hide what native code writes to standard error; show the last of it if the block fails.
 
-    It is shown as well if the process crashes, with the place where it did. TF_CPP_MIN_LOG_LEVEL
-    below 3 has it shown as it comes.
+    It is shown after a crash too, with a traceback, but not after a UserError or Ctrl-C. With
+    TF_CPP_MIN_LOG_LEVEL below 3 nothing is hidden.
     """
     tail = None
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
@@ -159,9 +159,9 @@ def hidden_messages():
 
 
 def start_tail():
-    """A `tail` that passes on what is written to its stdin at the end, even that of a crash.
+    """A `tail` process that prints the last lines of its stdin, even after a crash.
 
-    None where there can be none, as on Windows.
+    None where it cannot be started, as on Windows.
     """
     try:
         os.fstat(2)
@@ -173,10 +173,10 @@ def start_tail():
         return None
 
 
-def leave_gpus():
+def hide_gpus():
     """Compute on the CPU: sampling is quick enough there, and the same everywhere.
 
-    In a process that has already computed, one that trained before it draws, it is too late.
+    It has no effect once TensorFlow has computed, as after training.
     """
     import tensorflow as tf
 

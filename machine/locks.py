@@ -1,7 +1,7 @@
 """A lock that lets only one process train a run.
 
-The file `lock` in a run's folder is locked with flock, which ends with the process, however that
-ends. It names its owner, for the message that refuses a second one.
+The file `lock` in a run's folder is locked with flock, so the lock ends with the process, even a
+killed one. The file names its owner, for the message that refuses a second process.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import sys
 from cli import UserError, say
 from machine.files import unwritable
 
-WARNED = set()  # the locks of which a warning has said that there can be none
+WARNED = set()  # locks without support of the file system that have been warned about
 
 
 def check_system():
@@ -33,7 +33,7 @@ class Lock:
         import fcntl  # which Windows lacks, where only training needs it
 
         self.path, is_current = path, False
-        while not is_current:  # a folder may be set aside while its lock is taken
+        while not is_current:  # the folder may be renamed before its lock is taken
             try:
                 self.file = open(path, "a+", errors="replace")
             except OSError as error:
@@ -52,7 +52,7 @@ class Lock:
                     WARNED.add(path)
                     say(
                         f"warning: {path.parent}: this file system has no locks "
-                        f"({error.strerror}); see to it that nothing else trains this run",
+                        f"({error.strerror}); make sure that no other process trains it",
                         file=sys.stderr,
                     )
             with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ class Lock:
             return ""
 
     def write_owner(self, owner):
-        """Put `owner` in the place of what the file says; it may be full, and held all the same."""
+        """Replace the text of the file; a full disk is no error, because the lock holds anyway."""
         with contextlib.suppress(OSError):
             self.file.truncate(0)
             # Unbuffered: what a full disk refuses must not be tried again when the file is closed.

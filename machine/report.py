@@ -1,4 +1,4 @@
-"""What a bug report needs, to be pasted: `python train_dcgan.py --report`."""
+"""The text to paste into a bug report: `python train_dcgan.py --report`."""
 
 import os
 import platform
@@ -50,7 +50,7 @@ def describe_code():
 
 
 def describe_system():
-    driver = ", NVIDIA's driver is here" * has_driver()
+    driver = ", NVIDIA driver found" * has_driver()
     return f"system: {platform.platform()}, {os.cpu_count()} cores{driver}"
 
 
@@ -68,10 +68,10 @@ def describe_devices():
 
 
 def describe_folder(folder):
-    lines = [f"{folder}: {'' if folder.is_dir() else 'is not there'}"]
+    lines = [f"{folder}: {'' if folder.is_dir() else 'does not exist'}"]
     for path in sorted(path for path in folder.glob("*") if path.is_file()):
         whole = ""
         if files.checksum_path(path).exists():
-            whole = ", whole" if files.is_whole(path) else ", DAMAGED"
+            whole = ", checksum correct" if files.is_intact(path) else ", DAMAGED"
         lines.append(f"  {path.name} {path.stat().st_size} bytes{whole}")
     return "\n".join(lines)

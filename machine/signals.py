@@ -1,8 +1,9 @@
 """Signals that ask training to stop."""
 
-import os
 import signal
 import threading
+
+from cli import drop_output
 
 FROM_PEOPLE = ("SIGINT", "SIGTERM", "SIGHUP")
 # Sent ahead of a time limit, by Slurm's --signal and the like; machines may send them twice.
@@ -10,9 +11,10 @@ FROM_SCHEDULERS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")
 
 
 class Interruption:
-    """Notes the first signal that asks to stop, to be obeyed between steps; a second ends at once.
+    """Keeps the first signal that asks to stop in `number`, so that training can end between steps.
 
-    SIGHUP says that the terminal has closed; signals that are unavailable, or already ignored (by
+    A later SIGINT or SIGTERM ends the process at once; later ones of schedulers are ignored. SIGHUP
+    says that the terminal has closed; signals that are unavailable, or already ignored (by
     nohup, for one), are left alone.
     """
 
@@ -22,7 +24,7 @@ class Interruption:
         known = [getattr(signal, name, None) for name in (*FROM_PEOPLE, *FROM_SCHEDULERS)]
         wanted = [each for each in known if each and signal.getsignal(each) != signal.SIG_IGN]
         if threading.current_thread() is not threading.main_thread():
-            wanted = []  # Python gives signals to the main thread alone
+            wanted = []  # only the main thread can handle signals
         self.previous = {number: signal.signal(number, self.note) for number in wanted}
         return self
 
@@ -38,4 +40,4 @@ class Interruption:
         if signal.Signals(number).name == "SIGHUP":
             signal.signal(number, signal.SIG_IGN)  # it can come twice, from kernel and shell
             for stream in (1, 2):  # a write to a terminal that has gone would fail
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+                drop_output(stream)

@@ -1,7 +1,8 @@
 """Which drawn digits to accept, so that those accepted look like real ones.
 
-A sample x is accepted with probability min(1, c r(x)) (discriminator rejection sampling, Azadi et
-al. 2019). Here log c r is linear in features of the digit classifier (Ding et al. 2020) and in
+A sample x is accepted with probability min(1, c r(x)), where r is the ratio of the densities of
+real and of generated images (discriminator rejection sampling, Azadi et al. 2019). Here log c r is
+linear in features of the digit classifier (Ding et al. 2020) and in
 measures of ink, within each digit that the classifier reads. Its weights are such that accepted
 samples have the means of real images (entropy balancing, Hainmueller 2012) for a given budget of
 draws (Verine et al. 2024). The classifier has seen labels; the GAN has not.
@@ -28,7 +29,7 @@ DRAWS_PER_SAMPLE = 2.0  # the budget: draws for one accepted sample, on average
 NUM_CALIBRATION = 60_000  # samples that the acceptance is calibrated with, and all real images
 CALIBRATION_SEED = 2**31  # outside the range of --seed
 RIDGE = 0.01  # L2 penalty of the weights
-MOST = 0.9  # of a digit's samples that are accepted, where it is drawn too seldom
+MAX_RATE = 0.9  # of acceptance, for digits that are drawn too seldom
 PATHS = {"latest": "acceptance.npz", "best": "acceptance-best.npz"}
 
 
@@ -52,7 +53,7 @@ def statistics(features, probabilities, strokes, xp=np):
     """
     top = xp.max(probabilities, axis=1, keepdims=True)
     others = xp.where(probabilities < top, probabilities, 0.0)
-    doubt = xp.sum(others, axis=1, keepdims=True)  # 1 - top, where float32 has no digits left
+    doubt = xp.sum(others, axis=1, keepdims=True)  # 1 - top, without cancellation
     log_odds = xp.log(top + 1e-7) - xp.log(doubt + 1e-7)
     return xp.concatenate([features, log_odds, xp.sqrt(doubt), xp.sqrt(strokes)], axis=1)
 
@@ -64,10 +65,10 @@ def statistics_of(predictions):
 
 
 def network_with_probability(network, acceptance):
-    """A classifier's network, (features, probabilities), as one that other runtimes may run.
+    """A classifier and Acceptance.probability as one Keras model, for export.
 
-    It gives for images (batch, 28, 28, 1) the probabilities of the ten digits, (batch, 10), and
-    that of being accepted, (batch, 1): Acceptance.probability in operations of Keras.
+    Maps images (batch, 28, 28, 1) to the probabilities of the ten digits, (batch, 10), and that of
+    being accepted, (batch, 1).
     """
     levels = keras.ops.round((network.inputs[0] + 1.0) * 127.5)  # as data.to_pixels does
     levels = keras.ops.clip(levels, 0.0, 255.0)
@@ -101,8 +102,8 @@ def calibrate(real, generated):
     for digit in range(10):
         wanted, drawn = x[x_digits == digit], y[y_digits == digit]
         if len(wanted) and len(drawn):
-            lack = len(wanted) / len(x) * len(y) / len(drawn)
-            rate = min(MOST, max(lack, 0.5) / DRAWS_PER_SAMPLE)
+            ratio = len(wanted) / len(x) * len(y) / len(drawn)
+            rate = min(MAX_RATE, max(ratio, 0.5) / DRAWS_PER_SAMPLE)
             *weights[digit], bias[digit] = balance(drawn, wanted.mean(0), rate)
     weights /= scale
     return Acceptance(weights, bias - weights @ mean)
@@ -112,7 +113,7 @@ def balance(x, target, rate, steps=100):
     """Weights (dim + 1,), the bias last, for x (N, dim) in min(1, exp(x @ weights + bias)).
 
     With these probabilities a share `rate` of x is accepted, and the accepted have the mean
-    `target`, but for a ridge penalty. That is where a convex function is least; Newton's method.
+    `target`, up to a ridge penalty: the minimum of a convex loss, found by Newton's method.
     """
     x, target = np.column_stack([x, np.ones(len(x))]), np.append(target, 1)
     penalty = RIDGE * (np.arange(len(target)) < len(target) - 1)
@@ -155,7 +156,7 @@ def load_or_calibrate(folder, which, generator, classifier):
     if runs.ships(folder):  # never write into the included run
         return acceptance
     try:
-        with files.replacing(path) as file:
+        with files.atomic_file(path) as file:
             np.savez(file, origin=np.array(origin), **acceptance._asdict())
     except UserError:
         say(f"note: {folder} cannot be written, so the calibration is not kept")
@@ -170,7 +171,7 @@ def calibrate_generator(generator, classifier):
 
 
 def reason_for_raw(folder):
-    """Why a run's samples are drawn without rejection, or None: it must have learned MNIST."""
+    """Why a run's samples are drawn without rejection, or None if the run learned MNIST."""
     try:
         learned = runs.load_settings(folder)["run"].get("images")
     except UserError:

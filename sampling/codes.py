@@ -16,7 +16,7 @@ def save_picture(path, sampler, seed):
     shown = range(min(sampler.num_codes, ROWS))
     z = np.concatenate([with_code(z, code, sampler.num_codes) for code in shown])
     grid = images.make_grid(np.concatenate([*sampler.decode(sampler.latents(z))]), COLUMNS)
-    with files.replacing(path) as file:
+    with files.atomic_file(path) as file:
         images.save_png(file, images.add_title(grid, TITLE))
 
 

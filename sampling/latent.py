@@ -12,7 +12,7 @@ from sampling.randomness import sample_noise
 from sampling.sampler import Sampler
 
 CANDIDATES = 2000  # samples of the seed among which `project` looks for a start
-STARTS = 16  # of them that it begins with
+STARTS = 16  # the nearest of them, where the search starts
 
 
 def slerp(a, b, t):
@@ -28,19 +28,19 @@ def slerp(a, b, t):
     return way / np.sin(angle) * ((1 - t) * lengths[0] + t * lengths[1])
 
 
-def code_and_rest(path, latents, num_codes, *arguments):
-    """A path through latents (N, dim) whose code and whose other numbers each keep their length.
+def path_by_parts(path, latents, num_codes, *arguments):
+    """Apply `path` to the code and to the rest of latents (N, dim), so that each keeps its length.
 
-    `path` is `closed_path` or `grid`, applied to both.
+    `path` is `closed_path` or `grid`; `arguments` are its frames or size.
     """
     parts = [part for part in np.split(latents, [num_codes], axis=1) if part.size]
     return np.concatenate([path(part, *arguments) for part in parts], axis=1)
 
 
 def closed_path(anchors, frames):
-    """A smooth closed path through noise (N, dim), N at least 2: float32 (N frames, dim).
+    """A smooth closed path through noise (N, dim), N at least 2: float32 (N * frames, dim).
 
-    A closed spline (Catmull & Rom 1974), brought back to the sphere; step i frames is anchor i.
+    A closed spline (Catmull & Rom 1974), brought back to the sphere; row i * frames is anchor i.
     """
     before, after, next_but_one = (np.roll(anchors, shift, 0) for shift in (1, -1, -2))
     t = np.arange(frames)[:, None] / frames
@@ -64,10 +64,10 @@ def grid(corners, size):
 def project(generator, target, seed, steps):
     """Search for the noise whose image is nearest to `target`, uint8 (28, 28).
 
-    Gradient descent on the mean squared difference, from the nearest samples of the seed. Each
-    keeps its discrete code, which has no gradient; its other numbers keep the length
-    sqrt(dim - num_codes). Yields (noise (1, dim), root mean square difference in grey levels)
-    after each step.
+    Adam on the mean squared difference, from the nearest samples of the seed. Each keeps its
+    discrete code, which has no gradient; its other numbers keep the length sqrt(dim - num_codes).
+    Yields the best so far after each step: noise (1, dim), and its root mean square difference in
+    grey levels.
     """
     dim, goal = generator.input_shape[1], tf.constant(data.to_model_range(target), tf.float32)
     num_codes = generator.get_layer("code").num_codes

@@ -20,10 +20,9 @@ def normal_noise(purpose, seed, index, shape):
 
 
 def box_muller_noise(purpose, seed, index, shape):
-    """The numbers of normal_noise, to within 1e-5, that XLA computes too.
+    """normal_noise to within 1e-5, also under XLA, whose own normal numbers of a key are others.
 
-    XLA's own normal numbers of a key are others. These are made of the key's random words in the
-    way in which TensorFlow makes its own (Box & Muller 1958).
+    Applies TensorFlow's transform (Box & Muller 1958) to the same random words.
     """
     count, key = math.prod(shape), random_key(purpose, seed, index)
     words = tf.random.stateless_uniform(
@@ -59,7 +58,7 @@ def codes_of(z, num_codes):
 
 
 def with_code(z, code, num_codes):
-    """Noise (N, dim) that has this code: its largest number so far is swapped into that position.
+    """Noise (N, dim) with this code: the largest of its first numbers is swapped into that place.
 
     The result is distributed like draws that have the code anyway, because the first `num_codes`
     numbers are independent and identically distributed.

@@ -12,7 +12,7 @@ DRAWS_EACH = 100  # and more draws for each sample that is wanted
 
 
 class Accepted(NamedTuple):
-    """Accepted samples, in their order."""
+    """Accepted samples."""
 
     images: np.ndarray  # uint8 (N, 28, 28)
     labels: np.ndarray  # uint8 (N,), as the classifier reads them
@@ -21,7 +21,7 @@ class Accepted(NamedTuple):
 
 
 def max_draws(num):
-    """How many samples may be drawn to find so many, a multiple of BLOCK."""
+    """The most draws made to find `num` samples, a multiple of BLOCK."""
     return MIN_DRAWS + DRAWS_EACH * num
 
 
@@ -50,7 +50,7 @@ class RejectionSampler:
             yield Accepted(images[kept], labels[kept], confidence[kept], number * BLOCK + kept)
 
     def take(self, num):
-        """Yield the first `num` accepted samples, an Accepted a block.
+        """Yield the first `num` accepted samples, one Accepted per block.
 
         Raises UserError when they are not found among max_draws(num).
         """
@@ -63,7 +63,7 @@ class RejectionSampler:
         raise not_found(num, missing, "draw with --raw")
 
     def take_labelled(self, wanted, min_confidence, report):
-        """The first accepted samples that are read as `wanted`, uint8 (N,), an Accepted.
+        """For each digit of `wanted`, uint8 (N,), the next sample read as it: an Accepted.
 
         The k-th seven wanted is the k-th confident seven drawn, so asking for more never changes
         those before. `report(n)` is called with the number found in each block. Raises UserError
@@ -89,10 +89,10 @@ class RejectionSampler:
             if not missing:
                 return found
         rare = ", ".join(str(digit) for digit in range(10) if len(places[digit]))
-        mend = f"too rare: {rare}; --min_confidence below {min_confidence:g} finds more"
-        raise not_found(num, missing, mend)
+        advice = f"too rare: {rare}; --min_confidence below {min_confidence:g} finds more"
+        raise not_found(num, missing, advice)
 
 
-def not_found(num, missing, mend):
+def not_found(num, missing, advice):
     drawn = max_draws(num)
-    return UserError(f"found {num - missing:,} of {num:,} digits among {drawn:,} drawn; {mend}")
+    return UserError(f"found {num - missing:,} of {num:,} digits among {drawn:,} drawn; {advice}")

@@ -12,9 +12,9 @@ from sampling.randomness import BLOCK, sample_noise, with_code
 class Sampler:
     """Draws with a generator.
 
-    The noise of `sample` and `noise` is multiplied by `noise_scale` and, given a `code`, has that
-    one. Images are always computed in batches of BLOCK, so that the bits of one do not depend on
-    how many are requested.
+    The noise of `sample` and `noise` is multiplied by `noise_scale` and, if `code` is given, has
+    that code. Images are always computed in batches of BLOCK, so that the bits of one do not depend
+    on how many are requested. Raises UserError if the generator bypasses its layer `code`.
     """
 
     def __init__(self, generator, noise_scale=1.0, code=None):
@@ -22,7 +22,7 @@ class Sampler:
         self.noise_dim = generator.input_shape[1]
         self.code_layer = generator.get_layer("code")
         self.num_codes = self.code_layer.num_codes
-        # What is left of the network after the code; it may have branches.
+        # The generator from the code on; it may have branches.
         try:
             self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
         except ValueError as error:
@@ -32,7 +32,7 @@ class Sampler:
             ) from error
 
     def sample(self, num_samples, seed):
-        """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) a time."""
+        """Yield the first samples of the seed, uint8 (at most BLOCK, 28, 28) at a time."""
         for first in range(0, num_samples, BLOCK):
             z = self.noise(seed, range(first, min(first + BLOCK, num_samples)))
             yield from self.decode(self.latents(z))
@@ -47,7 +47,7 @@ class Sampler:
         return self.code_layer(z).numpy()
 
     def decode(self, latents):
-        """Yield the images of latents (N, dim), uint8 (at most BLOCK, 28, 28) a time."""
+        """Yield the images of latents (N, dim), uint8 (at most BLOCK, 28, 28) at a time."""
         for first in range(0, len(latents), BLOCK):
             rows = latents[first : first + BLOCK]
             padded = np.pad(rows, ((0, BLOCK - len(rows)), (0, 0)))

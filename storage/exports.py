@@ -182,7 +182,7 @@ def export(exported, name, path):
     import tensorflow as tf
 
     kind, sizes = FORMATS[name], (exported.batch,) if exported.batch else BATCH_SIZES
-    with files.taking_place(path) as partial, hidden_messages():
+    with files.atomic_path(path) as partial, hidden_messages():
         try:
             kind.save(exported, partial)
         except tf.errors.OpError as error:

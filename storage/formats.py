@@ -87,11 +87,11 @@ def write(output, samples, scale=0, invert=False):
     if invert:
         samples = samples._replace(blocks=(255 - block for block in samples.blocks))
     if kind == "folder":
-        with files.taking_place(path) as folder:
+        with files.atomic_path(path) as folder:
             folder.mkdir()
             write_folder(folder, samples, max(1, scale))
         return [path]
-    with files.replacing(path) as file:
+    with files.atomic_file(path) as file:
         if kind == "npz":
             write_npz(file, samples)
         elif kind == "idx":
@@ -118,7 +118,7 @@ def write_idx_labels(path, samples):
             labels.unlink()
             say(f"Removed {labels}: it held the labels of the earlier images")
         return []
-    with files.replacing(labels) as file:
+    with files.atomic_file(labels) as file:
         write_idx(file, [samples.arrays["labels"]], samples.num)
     return [labels]
 

@@ -30,13 +30,13 @@ from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
 from machine.files import (
     PATIENCE,
+    atomic_file,
     check_writable,
     checksum_command,
     checksum_path,
-    is_whole,
+    is_intact,
     remove_partial_files,
     replace_with_checksum,
-    replacing,
 )
 from machine.locks import Lock
 from readers import read_npz
@@ -144,7 +144,7 @@ class Run:
         """Write settings.json: the settings fixed on resume, and one more invocation."""
         document = load_settings(self.folder) if self.is_begun() else {"run": fixed}
         document["invocations"] = [*document.get("invocations", []), invocation]
-        with replacing(self.folder / "settings.json") as file:
+        with atomic_file(self.folder / "settings.json") as file:
             file.write(json.dumps(document, indent=2).encode() + b"\n")
 
     def steps_saved(self):
@@ -190,7 +190,7 @@ class Run:
                     f"{path}: its checksum is not beside it, so it may be damaged; copy that too, "
                     f"or, to go on from the state as it is: {checksum_command(path)}"
                 )
-            if is_whole(path):
+            if is_intact(path):
                 for bad in damaged:
                     say(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
                     bad.rename(bad.with_name(bad.name + ".damaged"))
@@ -205,12 +205,12 @@ class Run:
 
     def save_generator(self, arrays, which="latest"):
         """Write a generator snapshot, the `latest` or the `best`."""
-        with replacing(self.folder / SNAPSHOTS[which], PATIENCE) as file:
+        with atomic_file(self.folder / SNAPSHOTS[which], PATIENCE) as file:
             np.savez(file, **arrays)
 
     def save_history(self, history):
         """Write the history, a list of EpochRecord, as samples/<run>/history.csv."""
-        with replacing(self.samples / "history.csv", can_wait=True) as file:
+        with atomic_file(self.samples / "history.csv", can_wait=True) as file:
             text = io.TextIOWrapper(file, newline="", write_through=True)
             csv.writer(text).writerows([EpochRecord._fields, *history])
             text.detach()

@@ -123,13 +123,18 @@ def test_a_worker_that_waits_for_the_others_stops_when_told(index, tmp_path, dat
 def test_a_worker_that_came_back_is_counted_once():
     port = free_ports(1)[0]
     addresses = [f"127.0.0.1:{port}", "127.0.0.1:1", "127.0.0.1:2"]
-    first = threading.Thread(target=cluster.meet, args=(addresses, addresses[0]), daemon=True)
+    first = threading.Thread(
+        target=cluster.wait_for_workers, args=(addresses, addresses[0]), daemon=True
+    )
     first.start()
     while True:  # until it listens
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port)).close()  # came, and went
             break
-    others = [threading.Thread(target=cluster.meet, args=(addresses, each)) for each in addresses]
+    others = [
+        threading.Thread(target=cluster.wait_for_workers, args=(addresses, each))
+        for each in addresses
+    ]
     others[1].start()
     first.join(1)
     assert first.is_alive()
@@ -164,7 +169,7 @@ def test_the_first_task_of_slurm_is_the_chief(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["--batch_size", "9"], "does not divide"), (["--compile", "on"], "--compile on")],
+    [(["--batch_size", "9"], "cannot be divided"), (["--compile", "on"], "--compile on")],
 )
 def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason):
     for process in start_workers(tmp_path, data_path, *words):

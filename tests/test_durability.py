@@ -54,7 +54,7 @@ def test_a_signal_saves_where_the_run_is(tmp_path, data_path, number, status):
         out, err = process.communicate()
     assert process.returncode == status and err == ""
     newest = state_paths(tmp_path, "digits")[-1]
-    assert files.is_whole(newest)
+    assert files.is_intact(newest)
     if number != signal.SIGHUP:  # whose terminal has gone
         step = int(newest.stem.removeprefix("state-"))
         assert f"saved at step {step:,}" in out and "run the same command again" in out
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_stops_the_run_until_there_is_room(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)  # it filled up after the check
     assert train(small_disk, data_path, "--epochs", "2", networks=models) == 2
     assert "make room" in one_line(capsys.readouterr().err)
-    assert all(files.is_whole(path) for path in before)
+    assert all(files.is_intact(path) for path in before)
     filler.unlink()
     assert train(small_disk, data_path, "--epochs", "2", networks=models) == 0
     assert "resumed after epoch 1" in capsys.readouterr().out

@@ -30,7 +30,7 @@ def names(folder):
 
 
 def test_a_file_takes_its_place_when_it_is_whole(path):
-    with files.replacing(path) as file:
+    with files.atomic_file(path) as file:
         file.write(b"new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -46,7 +46,7 @@ def test_a_file_takes_its_place_when_it_is_whole(path):
     ],
 )
 def test_a_file_that_is_not_finished_leaves_what_was_there(path, error, expected, said):
-    with pytest.raises(expected, match=said), files.replacing(path) as file:
+    with pytest.raises(expected, match=said), files.atomic_file(path) as file:
         file.write(b"ne")
         raise error
     assert path.read_text() == "old"
@@ -54,15 +54,15 @@ def test_a_file_that_is_not_finished_leaves_what_was_there(path, error, expected
 
 
 def test_of_two_that_write_one_file_the_last_to_finish_wins(path):
-    with files.replacing(path) as one:
+    with files.atomic_file(path) as one:
         one.write(b"one" * 1000)
-        with files.replacing(path) as other:
+        with files.atomic_file(path) as other:
             other.write(b"other")
     assert path.read_bytes() == b"one" * 1000
 
 
 def test_a_folder_takes_the_place_of_a_full_one(folder):
-    with files.taking_place(folder) as new:
+    with files.atomic_path(folder) as new:
         new.mkdir()
         (new / "new.txt").touch()
         assert names(folder) == ["old.txt"]
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(folder, monkeypatch):
         rename(old, new)
 
     monkeypatch.setattr(files.os, "rename", refuse)
-    with pytest.raises(UserError), files.taking_place(folder) as new:
+    with pytest.raises(UserError), files.atomic_path(folder) as new:
         new.mkdir()
         (new / "new.txt").touch()
     assert names(folder) == ["old.txt"]
@@ -89,10 +89,10 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(folder, monkeypatch):
 def test_a_file_is_whole_only_with_its_own_checksum_which_sha256sum_reads(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(b"content")
-    assert not files.is_whole(path)
+    assert not files.is_intact(path)
     files.replace_with_checksum(path, b"content")
     command = ["sha256sum", "--check", "--quiet", files.checksum_path(path).name]
     subprocess.run(command, cwd=tmp_path, check=True)
-    assert files.is_whole(path)
+    assert files.is_intact(path)
     path.write_bytes(b"Content")
-    assert not files.is_whole(path)
+    assert not files.is_intact(path)

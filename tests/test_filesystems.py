@@ -23,16 +23,16 @@ from storage.runs import Run
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF])
 def test_a_file_system_without_flushes_is_written_to(number, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", failing(number))
-    with files.replacing(tmp_path / "a") as file:
+    with files.atomic_file(tmp_path / "a") as file:
         file.write(b"whole")
-    with files.taking_place(tmp_path / "b") as whole:
+    with files.atomic_path(tmp_path / "b") as whole:
         whole.write_bytes(b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_a_flush_that_fails_for_good_is_no_success(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
-    with pytest.raises(UserError, match="cannot be written"), files.replacing(tmp_path / "a"):
+    with pytest.raises(UserError, match="cannot be written"), files.atomic_file(tmp_path / "a"):
         pass
 
 
@@ -141,7 +141,9 @@ def test_a_state_is_tried_again_and_the_last_one_stays(tmp_path, held):
     held |= {"state-000000001.npz": 3, "state-000000002.npz": 10**9}
     with open_run(tmp_path) as run:
         run.save_state(1, {"weights": np.full(3, 1)})
-        with pytest.raises(UserError, match=r"state-000000002\.npz: cannot be replaced.*is whole"):
+        with pytest.raises(
+            UserError, match=r"state-000000002\.npz: cannot be replaced.*are intact"
+        ):
             run.save_state(2, {"weights": np.full(3, 2)})
         assert run.load_state()["weights"][0] == 1
 

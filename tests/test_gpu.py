@@ -132,8 +132,9 @@ def test_training_after_drawing_asks_for_a_restart(fake_cuda, tmp_path, data_pat
     script.write_text(code)
     finished = run_script(script, env=fake_cuda)
     assert finished.returncode == 0, finished.stderr
-    assert "note: drawing left the GPU unused in this process; to train on it, restart" in (
-        finished.stdout
+    assert (
+        "note: this process has already drawn on the CPU, so it cannot use the GPU; to train"
+        in (finished.stdout)
     )
 
 

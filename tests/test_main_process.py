@@ -1,4 +1,4 @@
-"""What the main process does at the end of an epoch, and what it keeps: often, whole and finite."""
+"""What the main process does at the end of an epoch, and what it keeps: often, and intact."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from helpers import (
     steps_saved,
     train,
 )
-from machine.files import is_whole
+from machine.files import is_intact
 from readers import read_npz
 from storage import images, runs
 from storage.runs import Run
@@ -90,7 +90,7 @@ def test_each_grid_is_written_and_the_rest_once_ten_seconds_have_passed(main, cl
     end_epochs(main, 4, progress)  # the last epoch is written in any case
     assert written(main, "epoch-*.png")[-1] == "epoch-0009.png"
     assert written(main, "state-*.npz")[-1] == "state-000000045.npz"
-    assert is_whole(main.run.states()[-1])
+    assert is_intact(main.run.states()[-1])
 
 
 def test_each_save_that_was_asked_for_is_made(main):
@@ -197,7 +197,7 @@ def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, caps
     assert train(tmp_path, data_path, "--epochs", 9, "--save_every", 9) == 2
     assert "No space left" in one_line(capsys.readouterr().err)
     assert steps_saved(tmp_path)[-1] >= 5  # the epochs that were trained
-    assert is_whole(state_paths(tmp_path)[-1])
+    assert is_intact(state_paths(tmp_path)[-1])
 
 
 def test_all_but_the_history_must_be_finite():
@@ -246,6 +246,6 @@ def test_numbers_gone_bad_stop_the_run_and_are_not_saved(
     assert {"losses": "the losses", "weights": "generator_ema/dense/kernel"}[what] in one_line(
         capsys.readouterr().err
     )
-    assert steps_saved(tmp_path) == [5] and is_whole(*state_paths(tmp_path))
+    assert steps_saved(tmp_path) == [5] and is_intact(*state_paths(tmp_path))
     for array in read_npz(tmp_path / "checkpoints" / "small" / "generator.npz").values():
         assert np.isfinite(array).all()

@@ -14,7 +14,7 @@ def find_clusters(images, num_clusters, seed):
     cluster has more than its share of the images, and lowered while it has less. Needs at least
     as many images as clusters.
     """
-    features = describe(images)
+    features = features_of(images)
     random = np.random.default_rng(seed)
     sample = features[random.permutation(len(features))[:SAMPLE]]
     centres = sample[:num_clusters]
@@ -47,10 +47,11 @@ def means(features, clusters, centres):
     return np.where(sizes, members.T @ features / np.maximum(sizes, 1), centres)
 
 
-def describe(images):
-    """Principal components of images, float32 (N, at most 32), deskewed if that fits them better.
+def features_of(images):
+    """The first 32 principal components of images, uint8 (N, 28, 28): float32 (N, 32).
 
-    It does where the components then explain more of the variance, as with handwriting.
+    Images are deskewed first if the components then explain more of their variance, as those of
+    handwriting do.
     """
     plain = images / np.float32(255)
     parts = [deskew(plain[i : i + CHUNK]) for i in range(0, len(plain), CHUNK)]

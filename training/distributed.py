@@ -52,15 +52,15 @@ def connect(settings):
         if len(gpus) > 1:
             strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
         elif settings.strategy == "mirrored":
-            say("--strategy mirrored: there is only one device; using it")
+            say("--strategy mirrored: only one device can share this batch; using it")
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
         raise UserError(
-            f"--batch_size {settings.batch_size} does not divide among {replicas} replicas; "
+            f"--batch_size {settings.batch_size} cannot be divided among {replicas} replicas; "
             f"give a multiple of {replicas}, or --strategy one"
         )
     if settings.compile == "on" and replicas > 1:
-        raise UserError(f"--compile on does not go with {replicas} replicas; leave it at auto")
+        raise UserError(f"--compile on does not work with {replicas} replicas; leave it at auto")
     return strategy
 
 
@@ -90,7 +90,8 @@ def errors_explained(strategy):
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            "out of memory; close what else uses it, or give another --run a smaller --batch_size"
+            "out of memory; close other programs, or start another --run with a smaller "
+            "--batch_size"
         ) from error
     except (tf.errors.OpError, RuntimeError) as error:
         reason = shortened(error)
@@ -103,17 +104,18 @@ def errors_explained(strategy):
             raise
         packages = pip_command("install", "-r", REPOSITORY / "requirements-gpu.txt")
         raise UserError(
-            f"the GPU failed ({reason}); another program may have it (nvidia-smi), or a library "
-            f"does not fit ({packages}); the same command continues from the last checkpoint"
+            f"the GPU failed ({reason}); another program may be using it (see nvidia-smi), "
+            f"or a library has the wrong version (try: {packages}); the same command continues "
+            "from the last checkpoint"
         ) from error
 
 
 def can_leave_xla(settings, error):
-    """Whether an error at the first compiled step is one to go on from without XLA; then say so."""
+    """Whether to continue without XLA after an error of the first compiled step; if so, say so."""
     if settings.compile == "on" or isinstance(error, tf.errors.ResourceExhaustedError):
         return False
     reason = shortened(error)
-    say(f"note: XLA cannot be used here ({reason}); training goes on without, more slowly")
+    say(f"note: XLA cannot be used here ({reason}); training continues without it, more slowly")
     return True
 
 
@@ -129,11 +131,11 @@ class Workers:
 
     def __init__(self, strategy):
         self.strategy = strategy
-        self.are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.is_multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
     def maximum(self, numbers):
         """The largest of each of several whole numbers over all workers."""
-        if not self.are_many:
+        if not self.is_multi_worker:
             return numbers
         return self.gather_maximum(tf.constant(numbers)).numpy().tolist()
 
@@ -145,7 +147,7 @@ class Workers:
     def check_same(self, settings):
         """Raise UserError, in every worker, unless all were given the same settings."""
         text = json.dumps(settings, sort_keys=True).encode()
-        number = int.from_bytes(hashlib.sha256(text).digest()[:3])
+        number = int.from_bytes(hashlib.sha256(text).digest()[:3])  # fits an int32
         if self.maximum([number, -number]) != [number, -number]:
             raise UserError(
                 "the workers of this cluster were given different settings or images; start all "
@@ -154,7 +156,7 @@ class Workers:
 
     def broadcast(self, variables):
         """Give every worker the first one's values of these variables."""
-        if not self.are_many:
+        if not self.is_multi_worker:
             return
 
         def of_first(value):
@@ -184,6 +186,7 @@ def details_of_gpus():
 
 
 def describe(strategy):
+    """What the strategy computes on, in words."""
     details = details_of_gpus()
     replicas = strategy.num_replicas_in_sync
     if not details:
@@ -194,7 +197,8 @@ def describe(strategy):
             is_on = tf.config.experimental.tensor_float_32_execution_enabled()
             words += f", TF32 {'on' if is_on else 'off'}"
     if replicas > 1:
-        words += f" (one of {replicas} replicas)" if strategy.cluster_resolver else " (mirrored)"
+        shared = f" ({max(1, len(details))} of {replicas} replicas)"
+        words += shared if strategy.cluster_resolver else " (mirrored)"
     return words
 
 
@@ -204,7 +208,7 @@ class Devices:
     def __init__(self, settings):
         self.strategy = connect(settings)
         with errors_explained(self.strategy):
-            tf.zeros([]) + 1  # starts a GPU, before there is anything to lose
+            tf.zeros([]) + 1  # starts the GPU, so that it fails before the run is opened
         self.compiled = use_xla(settings, self.strategy)
         self.workers = Workers(self.strategy)
         self.description = describe(self.strategy)

@@ -49,13 +49,13 @@ class Logger:
         return np.concatenate([*self.sampler.sample(num_samples, self.run.settings.seed)])
 
     def score(self):
-        """The numbers of the generator's progress.EpochScore."""
+        """The fields of progress.EpochScore for the generator's EMA."""
         return self.scorer.score(self.draw(self.scorer.num_samples))
 
     def save_grid(self, epoch, digits):
         """Write the grid of an epoch's digits (N, 28, 28)."""
         grid = images.add_title(images.make_grid(digits), f"epoch {epoch}")
-        with files.replacing(self.grid_path(epoch)) as file:
+        with files.atomic_file(self.grid_path(epoch)) as file:
             images.save_png(file, grid)
         if self.logs:
             with logging_to(self.logs, self.run.samples / "logs", epoch) as summary:
@@ -64,7 +64,7 @@ class Logger:
     def log(self, history):
         """Write the history, a list of EpochRecord, and its curves."""
         self.run.save_history(history)
-        with files.replacing(self.run.samples / "curves.png", can_wait=True) as file:
+        with files.atomic_file(self.run.samples / "curves.png", can_wait=True) as file:
             images.save_curves(file, dict(zip(EpochRecord._fields, zip(*history))))
         gc.collect()  # figures are cycles, and each holds its canvas
         gc.freeze()  # so that the next collection, of 0.2 s otherwise, takes 0.01 s
@@ -93,7 +93,7 @@ class Logger:
         return self.run.samples / f"epoch-{epoch:04d}.png"
 
     def finish(self, history, learns_mnist):
-        """Write an animation, a picture of the codes and, for MNIST, which samples to accept."""
+        """Write an animation, a picture of the codes and, for MNIST, the acceptance."""
         self.save_gif(history)
         if self.run.settings.num_codes:
             path = self.run.samples / "codes.png"
@@ -108,13 +108,13 @@ class Logger:
         if grids:
             chosen = grids[:: -math.ceil(len(grids) / GIF_FRAMES)][::-1]  # with the last one
             pictures = [images.load_png(path) for path in chosen]
-            size = pictures[-1].shape  # those that an edited GRID_SAMPLES left have another
-            with files.replacing(self.run.samples / "training.gif", can_wait=True) as file:
+            size = pictures[-1].shape  # grids from before an edit of GRID_SAMPLES have another
+            with files.atomic_file(self.run.samples / "training.gif", can_wait=True) as file:
                 images.save_gif(file, [each for each in pictures if each.shape == size])
 
 
 def find_troubles(history):
-    """Warnings, name to text, that a run's history, a list of EpochRecord, gives cause for."""
+    """Warnings about a history, a list of EpochRecord: a dictionary from name to text."""
     columns = dict(zip(EpochRecord._fields, np.array(history, float).T))
     scored = np.isfinite(columns["fid"])
     fids = columns["fid"][scored]
@@ -123,7 +123,7 @@ def find_troubles(history):
     troubles = {}
     if len(history) >= 3 and min(d_real) > 0.95 and max(d_fake) < 0.05:
         troubles["discriminator"] = (
-            "the discriminator has won: for three epochs it was sure of every image, so the "
+            "the discriminator has won: for three epochs it was sure of nearly all images, so the "
             "generator learns little; start another --run with more --dropout or another --seed"
         )
     if len(rarest) >= 2 and max(rarest[-2:]) < 0.1:
@@ -135,8 +135,8 @@ def find_troubles(history):
     if len(fids) > 4 and min(fids[-4:]) > 1.1 * min(fids[:-4]):
         troubles["getting worse"] = (
             "the digits have been getting worse: the last four FIDs are all more than 10 % above "
-            "the best; that generator is kept (generate_digits.py --snapshot best), you may stop "
-            "here; another --run may do better with a lower --learning_rate"
+            "the best; that generator is kept (generate_digits.py --snapshot best); stop here, "
+            "or try another --run with a lower --learning_rate"
         )
     return troubles
 
@@ -170,7 +170,7 @@ def drop_later_events(path, step):
         events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= step]
     if len(kept) < len(events):
-        with files.taking_place(path) as whole, tf.io.TFRecordWriter(str(whole)) as file:
+        with files.atomic_path(path) as whole, tf.io.TFRecordWriter(str(whole)) as file:
             for event in kept:
                 file.write(event)
 

@@ -15,16 +15,17 @@ from training.main_process import NotFinite
 
 
 class Loop:
-    """Takes the steps that `trainer` has not taken yet, as the settings say.
+    """Trains `trainer`, a step.Trainer, up to the last epoch of the settings.
 
-    `main` is the MainProcess, or None in the later workers of a cluster; `progress` is its history.
+    `main` is the MainProcess, or None in the later workers of a cluster; `progress` is its
+    Progress, and `workers` are the distributed.Workers.
     """
 
     def __init__(self, settings, trainer, progress, main, workers):
         self.settings, self.trainer, self.progress = settings, trainer, progress
         self.main, self.workers = main, workers
         self.steps_per_epoch = len(trainer.images) // settings.batch_size
-        self.count = 1  # of steps a call, about a second of them
+        self.count = 1  # steps per call, about a second of them
 
     def run(self):
         """Train until the last epoch or a stop signal; save; return the signal's number or 0."""
@@ -71,7 +72,7 @@ class Loop:
 
     @contextlib.contextmanager
     def saved_on_error(self):
-        """Save after an error that leaves the networks sound: a picture that was not written."""
+        """Save after an error that leaves the networks intact, such as an unwritable picture."""
         try:
             yield
         except NotFinite:

@@ -58,9 +58,9 @@ def check_losses():
 def check_images_stay_apart(logits_of, weights, images):
     """Raise ValueError if one image's logit depends on the other images of its batch.
 
-    `logits_of` maps images (batch, 28, 28, 1) to logits (batch, 1) as in training; batch
-    normalisation in a discriminator, for one, makes it fail. The network's `weights` are changed
-    for the check, because one that starts at 0 can hide what the layer does, and put back.
+    `logits_of` maps images (batch, 28, 28, 1) to logits (batch, 1) in training mode. Batch
+    normalisation, for example, fails. The network's `weights` are perturbed for the check, because
+    a weight that starts at 0 can hide what its layer does, and then restored.
     """
     first = [weight.numpy() for weight in weights]
     for number, (weight, array) in enumerate(zip(weights, first)):

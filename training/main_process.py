@@ -1,6 +1,6 @@
-"""What the first process does beside training: it scores, draws, logs and saves.
+"""What the main process does besides training: scoring, drawing, logging and saving.
 
-What scores and draws is loaded at the end of the first epoch, which alone needs it (`logger`).
+The code that scores and draws is imported when it is first needed (`logger`).
 """
 
 import contextlib
@@ -28,9 +28,8 @@ class NotFinite(UserError):
 
     def __init__(self, where, what):
         super().__init__(
-            f"{where}: no longer finite: {what}; nothing of it was saved over a good checkpoint. "
-            "Resume from that one or, if it happens again, begin another --run with a lower "
-            "--learning_rate"
+            f"{where}: no longer finite: {what}; no earlier checkpoint was overwritten. Resume "
+            "or, if this happens again, start another --run with a lower --learning_rate"
         )
 
 
@@ -38,9 +37,9 @@ class NotFinite(UserError):
 def main_process(settings, fixed, device, is_main):
     """The MainProcess of the run that the settings name, which is locked meanwhile.
 
-    None in the later workers of a cluster. `fixed` maps the names of what is fixed on resume to
-    JSON values; `device` says on what the run is trained. Raises UserError when the run began with
-    other values.
+    None in the later workers of a cluster. `fixed` maps the settings fixed on resume to JSON
+    values, and `images` to the data.digest of the training images; `device` says on what the run
+    is trained. Raises UserError when the run is locked, or began with other values.
     """
     if not is_main:
         yield None
@@ -48,7 +47,7 @@ def main_process(settings, fixed, device, is_main):
     with Run(settings) as run:
         run.check_settings(fixed)
         with plain_matplotlib():
-            pass  # now, lest it fails after an epoch
+            pass  # fails now rather than after an epoch
         run.save_settings(fixed, describe_invocation(settings, device, fixed["images"]))
         with contextlib.closing(MainProcess(run, fixed["images"])) as main:
             yield main
@@ -57,15 +56,15 @@ def main_process(settings, fixed, device, is_main):
 class MainProcess:
     """Resumes, scores, draws, logs and saves a storage.runs.Run.
 
-    `digest` says which images it learns. States are copied between two steps; a thread writes them
-    while training goes on, and its errors are raised by the next call.
+    `digest` is the data.digest of the training images. States are copied between two steps; a
+    thread writes them while training goes on, and its errors are raised by the next call.
     """
 
     def __init__(self, run, digest):
         self.run, self.settings = run, run.settings
         self.learns_mnist = digest == data.MNIST_DIGEST
         self.writer, self.epochs_resumed = BackgroundWriter(), 0
-        self.saved = self.logged = time.monotonic()
+        self.saved_at = self.logged_at = time.monotonic()
 
     def close(self):
         """Write what is still to be written, and close the logs."""
@@ -80,24 +79,25 @@ class MainProcess:
         return Logger(self.run, self.trainer, self.epochs_resumed)
 
     def resume(self, trainer):
-        """Take care of this step.Trainer; return the Progress of its newest training state, if any.
+        """Load the newest training state into a step.Trainer, or cluster the images of a new run.
 
-        Raises UserError when the disk has too little room, or when no state can be used.
+        Returns its Progress. Raises UserError when the disk has too little room, or when no state
+        can be used.
         """
         self.trainer = trainer
         self.run.check_room(trainer.num_bytes())
         progress, arrays = Progress(), self.run.load_state()
         if arrays:
-            check_finite(arrays, f"{self.run.folder}: its newest checkpoint")
+            check_finite(arrays, f"{self.run.folder}: its newest checkpoint, which you may delete,")
             try:
                 progress.load(arrays)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"{self.run.folder}: its newest checkpoint was written by another version of "
-                    "the code, which this one cannot go on from; give another --run name"
+                    "the code and cannot be resumed by this one; give another --run name"
                 ) from error
             trainer.load_state(arrays)
-            self.write_generator(arrays)  # in case the process was killed before it wrote that
+            self.write_generator(arrays)  # in case the process was killed before writing it
         else:
             if self.settings.num_clusters:
                 say(f"Finding {self.settings.num_clusters} clusters of the images ...")
@@ -110,7 +110,7 @@ class MainProcess:
     def draw_missing(self, progress):
         """Have the curves and, where it is missing, the newest grid written again.
 
-        Earlier grids that are missing are said to be: their generators are gone.
+        Warns of earlier grids that are missing, because their generators are gone.
         """
         history, every = progress.history, self.settings.sample_every
         grids = [self.logger.grid_path(row.epoch) for row in history if row.epoch % every == 0]
@@ -131,7 +131,8 @@ class MainProcess:
     def end_epoch(self, progress):
         """Score the epoch and add it to the history; have its grid, and all that is due, written.
 
-        Curves and history come every PAUSE seconds, states as --save_every says, both at the end.
+        Curves and history come every PAUSE seconds, states as --save_every says, and all of them at
+        the end.
         """
         epoch = len(progress.history) + 1
         is_last = epoch == self.settings.epochs
@@ -142,7 +143,7 @@ class MainProcess:
         if is_last or epoch % self.settings.sample_every == 0:
             grid = functools.partial(logger.save_grid, epoch, logger.draw())
             self.writer.submit(f"grid {epoch}", grid)
-        if is_last or time.monotonic() - self.logged >= PAUSE:
+        if is_last or time.monotonic() - self.logged_at >= PAUSE:
             self.log(progress)
         if is_best:  # before the state, whose history says that it is there
             state = self.trainer.state()
@@ -151,7 +152,7 @@ class MainProcess:
             self.save(progress)
 
     def score(self, epoch):
-        """The epoch's EpochScore, NaN unless --evaluate_every epochs of MNIST have passed."""
+        """The EpochScore of an epoch; UNSCORED where none is due, or the images are not MNIST's."""
         every = self.settings.evaluate_every
         if not self.learns_mnist or not every or epoch % every:
             return UNSCORED
@@ -159,12 +160,12 @@ class MainProcess:
 
     def log(self, progress):
         """Have the history and its curves written."""
-        self.logged = time.monotonic()
+        self.logged_at = time.monotonic()
         self.writer.submit("log", functools.partial(self.logger.log, [*progress.history]))
 
     def is_due(self, epoch=None):
-        """Whether to save: after PAUSE seconds or some epochs, at the end of one; after minutes."""
-        every, passed = self.settings.save_every, time.monotonic() - self.saved
+        """Whether --save_every asks for a save now: after `epoch` or, if None, within one."""
+        every, passed = self.settings.save_every, time.monotonic() - self.saved_at
         if every.endswith("m"):
             return passed >= 60 * int(every[:-1])
         if epoch is None:
@@ -173,14 +174,14 @@ class MainProcess:
 
     def save(self, progress):
         """Have the training state and the generator written."""
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
         state = self.trainer.state() | progress.arrays()
         if self.settings.save_every != "auto":
             self.writer.drain()  # so that no newer state replaces one that was asked for
         self.writer.submit("state", functools.partial(self.write_state, state))
 
     def stop(self, progress):
-        """Save in the midst of training, and return when all is on the disk."""
+        """Save before the last epoch has ended; return when all is on the disk."""
         self.save(progress)
         if progress.history:
             self.log(progress)
@@ -204,7 +205,7 @@ class MainProcess:
         self.run.save_generator(arrays, which)
 
     def finish(self, history):
-        """Write what shows or serves the finished run, and say how to draw with it."""
+        """Write what a finished run has besides, and say how to draw with it."""
         self.logger.finish(history, self.learns_mnist)
         say(f"Pictures are in {self.run.samples}; to draw digits:")
         words = ["--run", self.settings.run, "--num_samples", 10]

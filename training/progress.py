@@ -67,7 +67,7 @@ class Progress:
         }
 
     def load(self, arrays):
-        """Take the arrays of `arrays` out of a checkpoint's, and restore them."""
+        """Restore what arrays() returned, and remove it from a checkpoint's `arrays`."""
         rows = arrays.pop("history").tolist()
         self.history = [EpochRecord(int(epoch), int(step), *rest) for epoch, step, *rest in rows]
         self.metric_sums = arrays.pop("metric_sums")

@@ -97,8 +97,8 @@ class Trainer:
         last = step + count
         while step < last:
             since_penalty = step % R1_INTERVAL
-            is_whole = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
-            taken = R1_INTERVAL - 1 if is_whole else 1
+            is_intact = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
+            taken = R1_INTERVAL - 1 if is_intact else 1
             first = tf.constant(step, tf.int64)
             metrics.append(self.compiled_steps(dataset, order, first, since_penalty == 0, taken))
             step += taken
@@ -255,7 +255,7 @@ class Trainer:
         return int(self.step.value().numpy())
 
     def variables(self):
-        """All that changes in training, by name: the networks, the optimizers and the step."""
+        """The variables of the training state by name: networks, optimizers, clusters and step."""
         owners = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -277,7 +277,7 @@ class Trainer:
         return sum(4 * math.prod(variable.shape) for variable in self.variables().values())
 
     def state(self):
-        """All that changes in training, as named arrays."""
+        """The training state as named arrays, with descriptions of the layers."""
         arrays = {name: variable.numpy() for name, variable in self.variables().items()}
         return arrays | {
             f"{name}/layers": describe_layers(getattr(self, name)) for name in DESCRIBED

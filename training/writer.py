@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 class BackgroundWriter:
     """A thread that calls functions in the order in which they were submitted.
 
-    A function that is still waiting when another one of its name comes is left out: a disk that is
-    slower than the training gets the newest of each.
+    A function that is still waiting when another of its name is submitted is dropped, so that a
+    slow disk gets only the newest of each.
     """
 
     def __init__(self):
@@ -32,7 +32,7 @@ class BackgroundWriter:
         self.raise_error()
 
     def close(self):
-        """Return when all have been called, and end the thread."""
+        """Return when all have been called, and end the thread; errors are not raised."""
         self.thread.shutdown()
 
     def raise_error(self):
