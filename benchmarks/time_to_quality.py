@@ -2,9 +2,8 @@
 
 python benchmarks/time_to_quality.py trains all in one process, alternating so that their training
 times stay equal: Digitgen for 100 epochs, the tutorial for 50, which are their defaults, and the
-tutorial with an EMA of the generator's weights for 10. That takes four hours on two cores. It
-scores 10,000 samples of each along the way, and writes time-to-quality.json and
-time-to-quality.png.
+tutorial with an EMA of the generator's weights for 10, each for at most --minutes. It scores
+10,000 samples of each along the way, and writes time-to-quality.json and time-to-quality.png.
 """
 
 import argparse
@@ -13,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import contestants
@@ -27,7 +27,7 @@ BATCH_SIZE = 256
 STEPS = 60_000 // BATCH_SIZE  # an epoch
 NUM_SAMPLES = 10_000
 SCORED = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # epochs
-SURE = 0.9  # the classifier's probability from which it is called sure
+SURE = 0.9  # the second classifier's probability from which it is called sure
 
 
 class Racer:
@@ -37,6 +37,10 @@ class Racer:
         self.name, self.contestant, self.epochs = name, contestant, epochs
         self.epoch, self.seconds, self.rows = 0, 0.0, []
 
+    def is_done(self, minutes):
+        """Whether it has had its epochs, or so many minutes of training."""
+        return self.epoch >= self.epochs or self.seconds >= 60 * minutes
+
     def train_epoch(self):
         """Train for one epoch and add to its seconds."""
         start = time.perf_counter()
@@ -44,23 +48,42 @@ class Racer:
         self.seconds += time.perf_counter() - start
         self.epoch += 1
 
-    def score(self, classifier, test):
-        """Add a row of scores beside the test images' Predictions."""
-        from evaluation import metrics
+    def score(self, judge):
+        """Add a row of scores."""
+        scores = judge.score(self.contestant.draw(NUM_SAMPLES))
+        self.rows.append({"epoch": self.epoch, "minutes": self.seconds / 60} | scores)
+        print(self.name, json.dumps(self.rows[-1]), flush=True)
 
-        drawn = classifier.predict(self.contestant.draw(NUM_SAMPLES))
-        prdc = metrics.prdc(drawn.features, test.features)
-        row = {
-            "epoch": self.epoch,
-            "minutes": self.seconds / 60,
-            "fid_test": metrics.fid(*(metrics.moments(each.features) for each in (drawn, test))),
+
+class Judge:
+    """Scores digits beside the test images, with two classifiers."""
+
+    def __init__(self):
+        from evaluation.classifier import DigitClassifier
+        from second_classifier import SecondClassifier
+
+        self.classifiers = DigitClassifier(), SecondClassifier()
+        self.real = data.load_parts(MNIST, "x_test")["x_test"]
+        self.tests = [each.predict(self.real) for each in self.classifiers]
+
+    def score(self, digits):
+        """Scores of digits, uint8 (N, 28, 28)."""
+        from evaluation import ink, metrics
+
+        first, second = (each.predict(digits) for each in self.classifiers)
+        fids = (
+            metrics.fid(metrics.moments(drawn.features), metrics.moments(test.features))
+            for drawn, test in zip((first, second), self.tests)
+        )
+        prdc = metrics.prdc(first.features, self.tests[0].features)
+        return {
+            **dict(zip(("fid_test", "fid_second"), fids)),
             "precision": prdc.precision,
             "recall": prdc.recall,
             "coverage": prdc.coverage,
-            "sure": float(np.mean(drawn.probabilities.max(1) > SURE)),
+            "sure": float(np.mean(second.probabilities.max(1) > SURE)),
+            "pale_ink": float(ink.measure_pixels(digits).mean(0)[0]),
         }
-        self.rows.append(row)
-        print(self.name, json.dumps(row), flush=True)
 
 
 def main():
@@ -70,6 +93,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=100, help="of this repository")
     parser.add_argument("--tutorial_epochs", type=int, default=50)
     parser.add_argument("--ema_epochs", type=int, default=10, help="of the tutorial with an EMA")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="of training, for each")
     parser.add_argument("--output", type=Path, default=".", help="a folder")
     options = parser.parse_args()
     with_ema = contestants.tutorial(BATCH_SIZE, ema_decay=0.999)
@@ -78,16 +102,14 @@ def main():
         Racer("TensorFlow's tutorial", contestants.tutorial(BATCH_SIZE), options.tutorial_epochs),
         Racer("TensorFlow's tutorial with an EMA", with_ema, options.ema_epochs),
     ]
-    from evaluation.classifier import DigitClassifier
-
-    classifier = DigitClassifier()
-    test = classifier.predict(data.load_parts(MNIST, "x_test")["x_test"])
-    limits = {"sure": float(np.mean(test.probabilities.max(1) > SURE))}
-    while running := [racer for racer in racers if racer.epoch < racer.epochs]:
+    judge = Judge()
+    limits = judge.score(judge.real)
+    del limits["fid_test"], limits["fid_second"]  # of the test images to themselves
+    while running := [racer for racer in racers if not racer.is_done(options.minutes)]:
         racer = min(running, key=lambda each: each.seconds)
         racer.train_epoch()
-        if racer.epoch in SCORED or racer.epoch == racer.epochs:
-            racer.score(classifier, test)
+        if racer.epoch in SCORED or racer.is_done(options.minutes):
+            racer.score(judge)
             results = {each.name: each.rows for each in racers}
             with files.atomic_file(options.output / "time-to-quality.json") as file:
                 file.write(json.dumps(results | {"real images": limits}, indent=2).encode())
@@ -97,11 +119,12 @@ def main():
 
 @images.plain_matplotlib()
 def save_chart(file, results, limits):
-    """Write a PNG: FID and share of sure samples by minutes of training, for each racer."""
-    figure = images.new_figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    labels = ("FID to the test images", f"share with confidence above {SURE}")
-    for axes, key, label in zip(panels, ("fid_test", "sure"), labels):
+    """Write a PNG: FID, share of sure samples and pale ink by minutes of training, for each."""
+    figure = images.new_figure(figsize=(12, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3)
+    keys = ("fid_test", "sure", "pale_ink")
+    labels = ("FID to the test images", f"share with confidence above {SURE}", "pale ink")
+    for axes, key, label in zip(panels, keys, labels):
         for name, rows in results.items():
             axes.plot(*([row[each] for row in rows] for each in ("minutes", key)), ".-", label=name)
         if key in limits:
@@ -110,6 +133,7 @@ def save_chart(file, results, limits):
         axes.grid(alpha=0.3)
         axes.legend()
     panels[0].set_yscale("log")
+    panels[2].set_yscale("log")
     figure.savefig(file, format="png")
 
 
