@@ -75,7 +75,7 @@ class Trainer:
         return adam
 
     def take_steps(self, order, count):
-        """Take `count` steps; `order`, int32 (steps, batch), says which images each batch holds.
+        """Take `count` steps; step t takes the images order[t % steps], int32 (steps, batch).
 
         Returns the METRICS of each step, float32 (count, 4).
         """
@@ -88,7 +88,7 @@ class Trainer:
                 if self.has_compiled or not can_leave_xla(self.settings, error):
                     raise
                 self.compiled = False
-        return self.interpreted_steps(order, np.array(count, np.int32)).numpy()
+        return self.steps_without_xla(order, np.array(count, np.int32)).numpy()
 
     def run_programs(self, order, count):
         """take_steps with XLA: one step at a time, or all those between two penalties at once."""
@@ -97,10 +97,10 @@ class Trainer:
         last = step + count
         while step < last:
             since_penalty = step % R1_INTERVAL
-            is_intact = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
-            taken = R1_INTERVAL - 1 if is_intact else 1
+            all_fit = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
+            taken = R1_INTERVAL - 1 if all_fit else 1
             first = tf.constant(step, tf.int64)
-            metrics.append(self.compiled_steps(dataset, order, first, since_penalty == 0, taken))
+            metrics.append(self.steps_with_xla(dataset, order, first, since_penalty == 0, taken))
             step += taken
             with tf.device("CPU:0"):
                 self.step.assign(step)
@@ -112,7 +112,7 @@ class Trainer:
         return tf.identity(self.images), tf.identity(self.clusters)
 
     @tf.function
-    def interpreted_steps(self, order, count):
+    def steps_without_xla(self, order, count):
         """`count` steps, operation by operation; the host gathers the batches."""
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
         for i in tf.range(count):
@@ -128,7 +128,7 @@ class Trainer:
         return metrics.stack()
 
     @tf.function(jit_compile=True)
-    def compiled_steps(self, dataset, order, first, has_penalty, count):
+    def steps_with_xla(self, dataset, order, first, has_penalty, count):
         """`count` steps from step `first`, all with or all without a penalty, as one program.
 
         It never waits for the host: its loop has a fixed length, and it chooses nothing.
@@ -217,10 +217,10 @@ class Trainer:
             ema.assign_sub((1 - decay) * (ema - new))
 
     def check_networks(self):
-        """Raise ValueError unless one backward pass can serve both networks, and layers have names.
+        """Raise an error unless one backward pass can serve both networks and layers have names.
 
-        Keras numbers the layers without a name of the whole process, so that another process would
-        not find the generator's weights in its snapshot.
+        That is a UserError for a loss, and a ValueError for a network. Keras numbers unnamed layers
+        over the whole process, so another process could not match their weights.
         """
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
             check_losses()
