@@ -139,8 +139,8 @@ def test_a_digit_of_the_generator_is_found_again(small_run, tmp_path, capsys):
     assert "grey levels" in capsys.readouterr().out
     target, found = read(tmp_path / "near.npz").astype(float)
     assert np.sqrt(((target - found) ** 2).mean()) < 3
-    rest = read(tmp_path / "near.npz", "noise")[1, 32:]
-    assert np.linalg.norm(rest) == pytest.approx(168**0.5, rel=1e-5)
+    rest = read(tmp_path / "near.npz", "noise")[1, 4:]
+    assert np.linalg.norm(rest) == pytest.approx(196**0.5, rel=1e-5)
 
 
 BAD = {
