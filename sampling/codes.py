@@ -7,7 +7,7 @@ from sampling.randomness import BLOCK, codes_of, with_code
 from storage import images
 
 TITLE = "a row per code, the same remaining noise along a column"
-ROWS, COLUMNS = 100, 20  # of the picture: codes shown at most, and samples of each
+ROWS, COLUMNS = 32, 20  # of the picture: codes shown at most, and samples of each
 
 
 def save_picture(path, sampler, seed):

@@ -120,7 +120,7 @@ def test_the_generator_and_the_classifier_in_another_runtime(tmp_path, capsys, n
     of_generator, of_classifier = map(description_of, paths)
     assert of_generator["input"] == "noise, float32 (batch, 200): standard normal"
     assert "-1 is black" in of_generator["output"] and "MIT" in of_generator["licence"]
-    assert [of_generator[key] for key in ("run", "epoch", "num_codes")] == ["pretrained", 100, 32]
+    assert [of_generator[key] for key in ("run", "epoch", "num_codes")] == ["pretrained", 100, 64]
     assert of_generator["scores"] is not None
     assert of_classifier["weights_sha256"] == DigitClassifier().sha256
     assert "uniform random number is below its acceptance" in of_classifier["accept"]
