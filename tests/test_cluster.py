@@ -245,7 +245,7 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         assert run_script("generate_digits.py", *words).returncode == 0
         with np.load(path) as arrays:
             samples.append(arrays["images"].astype(int))
-    assert samples[0].std() > 3  # there is something to compare
+    assert samples[0].std() > 1  # there is something to compare
     assert np.abs(samples[0] - samples[1]).mean() < 1
     histories = [
         np.genfromtxt(tmp_path / folder / "samples/small/history.csv", delimiter=",", names=True)
