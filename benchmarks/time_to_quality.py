@@ -94,12 +94,15 @@ def main():
     parser.add_argument("--tutorial_epochs", type=int, default=50)
     parser.add_argument("--ema_epochs", type=int, default=10, help="of the tutorial with an EMA")
     parser.add_argument("--minutes", type=float, default=np.inf, help="of training, for each")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=".", help="a folder")
     options = parser.parse_args()
-    with_ema = contestants.tutorial(BATCH_SIZE, ema_decay=0.999)
+    ours = contestants.ours(BATCH_SIZE, seed=options.seed)
+    tutorial = contestants.tutorial(BATCH_SIZE, options.seed)
+    with_ema = contestants.tutorial(BATCH_SIZE, options.seed, ema_decay=0.999)
     racers = [
-        Racer("Digitgen", contestants.ours(BATCH_SIZE), options.epochs),
-        Racer("TensorFlow's tutorial", contestants.tutorial(BATCH_SIZE), options.tutorial_epochs),
+        Racer("Digitgen", ours, options.epochs),
+        Racer("TensorFlow's tutorial", tutorial, options.tutorial_epochs),
         Racer("TensorFlow's tutorial with an EMA", with_ema, options.ema_epochs),
     ]
     judge = Judge()
