@@ -170,11 +170,14 @@ class GenerateSettings(Settings):
         0.9, "Minimum classifier probability for a requested digit.", between(0, 1)
     )
     raw: bool = option(False, "Keep every sample, without rejection by the digit classifier.")
-    latents: str = option(
-        "", "Redraw the images of an .npz that was written with --save_noise.", local_path
+    redraw: str = option(
+        "",
+        "Draw the images of an .npz again that was written with --save_noise.",
+        local_path,
+        formerly="latents",
     )
     save_noise: bool = option(
-        False, "Write each digit's noise to the .npz too, for --latents.", formerly="save_latents"
+        False, "Write each digit's noise to the .npz too, for --redraw.", formerly="save_latents"
     )
     noise_scale: float = option(
         1.0, "Factor on the noise; below 1 the samples are less varied.", between(0.001, 1)
@@ -195,9 +198,9 @@ class GenerateSettings(Settings):
     def __post_init__(self):
         super().__post_init__()
         selections = ("digit", "text", "balanced", "code")
-        modes = ("interpolate", "interpolation_grid", "project", "text", "latents")
-        groups = [selections, modes, ("latents", "save_noise")]
-        for mode in ("project", "latents"):
+        modes = ("interpolate", "interpolation_grid", "project", "text", "redraw")
+        groups = [selections, modes, ("redraw", "save_noise")]
+        for mode in ("project", "redraw"):
             groups += [(mode, name) for name in (*selections, "noise_scale")]
         for group in groups:
             given = [name for name in group if getattr(self, name) != getattr(type(self), name)]

@@ -65,10 +65,11 @@ def main(argv=None):
     return run_command(EvaluateSettings, evaluate, argv)
 
 
-def evaluate(settings, *networks):
+def evaluate(settings, networks=None):
     """Score a run, several runs or an .npz of images, whichever the settings name.
 
-    `networks` may be one object with the function build_generator that the runs were trained with.
+    `networks` has the function build_generator that the runs were trained with; by default it is
+    models.
     """
     if sum(map(bool, (settings.run, settings.runs, settings.images))) > 1:
         raise UserError("give one of --run, --runs and --images")
@@ -87,7 +88,7 @@ def evaluate(settings, *networks):
     if not image_sets:
         names = settings.runs or [settings.run]
         image_sets = [
-            draw_images(dataclasses.replace(settings, run=name), classifier, *networks)
+            draw_images(dataclasses.replace(settings, run=name), classifier, networks)
             for name in names
         ]
         warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
@@ -159,7 +160,7 @@ def output_paths(settings, json, pictures):
     return json, pictures
 
 
-def draw_images(settings, classifier, *networks):
+def draw_images(settings, classifier, networks):
     """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
     from sampling import acceptance
     from sampling.rejection import RejectionSampler
@@ -171,7 +172,7 @@ def draw_images(settings, classifier, *networks):
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
     snapshot = snapshots.load_snapshot(folder, which)
-    sampler, seed = Sampler(load_generator(snapshot, *networks)), settings.seed
+    sampler, seed = Sampler(load_generator(snapshot, networks)), settings.seed
     say(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}")
     pixels = np.concatenate([*sampler.sample(settings.num_samples, seed)])
     check_images(snapshot, pixels)

@@ -66,21 +66,21 @@ def any_labels(settings):
     return num, (np.arange(num) % 10).astype(np.uint8) if settings.balanced else None
 
 
-def load_latents(settings):
-    """The name and the array of the `latents` or the `noise`, float32 (N, dim), of --latents.
+def load_saved(settings):
+    """The name and the array of the `latents` or the `noise`, float32 (N, dim), of --redraw.
 
     Raises UserError when the file has neither.
     """
-    path = settings.latents
+    path = settings.redraw
     name, array = readers.read_array(Path(path), ("latents", "noise"), "noise or latents")
     if not name or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         found = f"{name or 'an array without a name'} {array.dtype} {array.shape}"
-        raise UserError(f"--latents {path}: must have `noise` of floats (N, dim); it has: {found}")
+        raise UserError(f"--redraw {path}: must have `noise` of floats (N, dim); it has: {found}")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     array = array[np.isfinite(array).all(1)]  # a projection's first picture has no noise
     if not len(array):
-        raise UserError(f"--latents {path}: its {name} is not finite")
+        raise UserError(f"--redraw {path}: its {name} is not finite")
     return name, array
 
 
@@ -118,7 +118,7 @@ def default_output(settings, mode, run_name):
         if flag != "num_samples" and value != getattr(GenerateSettings, flag):
             if flag == "text":
                 value = "_".join(value)
-            elif flag in ("project", "latents"):
+            elif flag in ("project", "redraw"):
                 value = Path(value).stem
             words.append(flag if value is True else f"{flag}-{value}"[:60])
     name = re.sub(r"[^\w.-]+", "_", "-".join([*words, f"seed-{settings.seed}"]))
@@ -213,12 +213,12 @@ def draw_path(settings, folder, sampler, source):
     return formats.Samples(sampler.decode(latents), len(latents), columns, {"latents": latents})
 
 
-def draw_latents(settings, folder, sampler, source):
+def redraw(settings, folder, sampler, source):
     """The images of saved noise or latents."""
     name, array = source
     if array.shape[1] != sampler.noise_dim:
         raise UserError(
-            f"--latents {settings.latents}: has {array.shape[1]} numbers for each digit, but the "
+            f"--redraw {settings.redraw}: has {array.shape[1]} numbers for each digit, but the "
             f"generator needs {sampler.noise_dim}; give the --run that it was drawn with"
         )
     latents = sampler.latents(array) if name == "noise" else array
@@ -268,7 +268,7 @@ MODES = {  # by flag; the first one given counts
     "interpolate": Mode(any_labels, lambda s, _: s.interpolate * formats.FRAMES, draw_path),
     "interpolation_grid": Mode(any_labels, lambda s, _: formats.GRID_SIDE**2, draw_path),
     "project": Mode(load_target, lambda s, _: 2, project),
-    "latents": Mode(load_latents, lambda s, source: len(source[1]), draw_latents),
+    "redraw": Mode(load_saved, lambda s, source: len(source[1]), redraw),
     "num_samples": Mode(any_labels, lambda s, _: s.num_samples, draw),
 }
 

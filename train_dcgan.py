@@ -23,10 +23,10 @@ def main(argv=None):
     return run_command(TrainSettings, train, argv)
 
 
-def train(settings, *networks):
+def train(settings, networks=None):
     """Train, or resume, the run that the settings name; return the exit status.
 
-    `networks` may be one object with the functions build_generator and build_discriminator.
+    `networks` has the functions build_generator and build_discriminator; by default it is models.
     """
     if settings.report:
         from machine.report import print_report
@@ -41,36 +41,38 @@ def train(settings, *networks):
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training.distributed import Devices, errors_explained
         from training.loop import Loop
+        from training.losses import describe_losses
         from training.main_process import main_process
         from training.step import Trainer
 
         devices = Devices(settings)
-    fixed = settings.fixed_on_resume() | {"images": data.digest(images)}
+    fixed = settings.fixed_on_resume()
+    fixed |= {"images": data.digest(images), "losses": describe_losses()}
     if settings.dry_run:
         return print_plan(settings, fixed, devices.description, len(images))
     with (
         errors_explained(devices.strategy),
-        main_process(settings, fixed, devices.description, is_main) as main,
+        main_process(settings, fixed, devices.description, is_main) as process,
     ):
-        trainer = Trainer(settings, images, devices.strategy, devices.compiled, *networks)
-        progress = main.resume(trainer) if main else Progress()
+        trainer = Trainer(settings, images, devices.strategy, devices.compiled, networks)
         devices.workers.check_same(fixed | {"epochs": settings.epochs})
+        progress = process.resume(trainer) if process else Progress()
         devices.workers.broadcast(trainer.variables().values())
         steps_done, device = trainer.steps_done, devices.description
         say(introduction(settings, fixed, device, len(images), steps_done, is_main))
-        stopped_by = Loop(settings, trainer, progress, main, devices.workers).run()
-        return conclude(settings, trainer, progress, main, stopped_by)
+        stopped_by = Loop(settings, trainer, progress, process, devices.workers).run()
+        return conclude(settings, trainer, progress, process, stopped_by)
 
 
-def conclude(settings, trainer, progress, main, stopped_by):
+def conclude(settings, trainer, progress, process, stopped_by):
     """Say how training ended, and finish the run unless a signal stopped it; the exit status."""
     if stopped_by:
         same = "same command without --fresh" if settings.fresh else "same command"
         say(f"Stopped and saved at step {trainer.steps_done:,}. To resume, run the {same} again.")
         return 128 + stopped_by
     say(f"Done: {trainer.steps_done // (len(trainer.images) // settings.batch_size)} epochs.")
-    if main:
-        main.finish(progress.history)
+    if process:
+        process.finish(progress.history)
     return 0
 
 

@@ -208,7 +208,7 @@ from training.step import Trainer
 settings = TrainSettings(batch_size=8, save_every="1", checkpoints_dir="c", samples_dir="s")
 trainer = Trainer(settings, data.load_images(settings.data))
 with Run(settings) as run:
-    main = MainProcess(run, data.MNIST_DIGEST)
+    main = MainProcess(run, {"images": data.MNIST_DIGEST}, "any device")
     progress, score, main.score = main.resume(trainer), main.score, lambda epoch: UNSCORED
     metrics = trainer.take_steps(data.epoch_order(8, 8, 0, 0), 1)
     whole, stalls = [], []

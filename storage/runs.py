@@ -44,8 +44,9 @@ from readers import read_npz
 STATES_KEPT = 3
 STATE = re.compile(r"state-([0-9]{9,})\.npz")
 SHIPPED = (f"checkpoints/{PRETRAINED}", f"samples/{PRETRAINED}", "assets", "docs")
-# What runs used before these settings existed.
+# What runs used before these settings existed, and before the losses were recorded.
 FORMERLY = {"num_codes": 0, "early_penalty": 1.0, "codes": "free", "ink_channel": "off"}
+FORMERLY |= {"losses": [0.8832, 2.2664]}
 SNAPSHOTS = {"latest": "generator.npz", "best": "generator-best.npz"}
 
 
@@ -129,7 +130,7 @@ class Run:
     def check_settings(self, fixed):
         """Raise UserError, naming what differs, unless the run began with these settings.
 
-        `fixed` maps the names of the settings fixed on resume to JSON values.
+        `fixed` maps the names of what is fixed on resume to JSON values.
         """
         if not self.is_begun():
             return
@@ -141,7 +142,7 @@ class Run:
             )
 
     def save_settings(self, fixed, invocation):
-        """Write settings.json: the settings fixed on resume, and one more invocation."""
+        """Write settings.json: what is fixed on resume, and one more invocation."""
         document = load_settings(self.folder) if self.is_begun() else {"run": fixed}
         document["invocations"] = [*document.get("invocations", []), invocation]
         with atomic_file(self.folder / "settings.json") as file:

@@ -89,10 +89,10 @@ def weights_sha256(network):
     return sha256.hexdigest()
 
 
-def load_generator(snapshot, networks=models):
+def load_generator(snapshot, networks=None):
     """A generator with the weights of a Snapshot; raises UserError when they do not fit.
 
-    `networks` has the function build_generator that it was trained with.
+    `networks` has the function build_generator that it was trained with; by default it is models.
     """
     kernel = snapshot.arrays.get("dense/kernel")
     if kernel is None or kernel.ndim != 2 or not 0 < kernel.shape[0] <= LARGEST_NOISE_DIM:
@@ -100,7 +100,7 @@ def load_generator(snapshot, networks=models):
     noise_dim, num_codes = kernel.shape[0], snapshot.num_codes
     if num_codes > noise_dim:
         raise UserError(f"{snapshot}: has more codes ({num_codes}) than noise ({noise_dim})")
-    generator = networks.build_generator(noise_dim, num_codes)
+    generator = (networks or models).build_generator(noise_dim, num_codes)
     check_layers(generator, FORMERLY if snapshot.layers is None else snapshot.layers, snapshot)
     assign_all(named_variables(generator), snapshot.arrays, snapshot)
     bad = [name for name, array in snapshot.arrays.items() if not np.isfinite(array).all()]

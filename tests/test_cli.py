@@ -43,6 +43,7 @@ def test_former_names_of_flags_still_work_and_are_not_shown(capsys):
             parse(settings_class, ["--help"])
         assert "--generator" not in capsys.readouterr().out
     assert parse(GenerateSettings, ["--save_latents", "--output", "a.npz"]).save_noise
+    assert parse(GenerateSettings, ["--latents", "a.npz"]).redraw == "a.npz"
 
 
 BAD = """\

@@ -98,7 +98,7 @@ def test_a_code_draws_its_own_samples_which_are_drawn_again(small_run, tmp_path)
     assert (codes_of(read(tmp_path / "c.npz", "noise"), 4) == 3).all()
     own = codes_of(sample_noise(0, range(200), 200), 4) == 3
     np.testing.assert_array_equal(pixels[own], read(tmp_path / "all.npz")[own])
-    assert draw(small_run, "--latents", tmp_path / "c.npz", "--output", tmp_path / "d.npz") == 0
+    assert draw(small_run, "--redraw", tmp_path / "c.npz", "--output", tmp_path / "d.npz") == 0
     np.testing.assert_array_equal(pixels, read(tmp_path / "d.npz"))
 
 
@@ -114,7 +114,7 @@ def test_an_interpolation_is_an_endless_animation_through_samples(small_run, tmp
     film = imageio.imread(tmp_path / "i.gif", index=None)  # frames that are alike are one
     assert film.shape[1:3] == (168, 168)
     assert imageio.immeta(tmp_path / "i.gif")["loop"] == 0
-    assert draw(small_run, "--latents", tmp_path / "i.npz", "--output", tmp_path / "j.npz") == 0
+    assert draw(small_run, "--redraw", tmp_path / "i.npz", "--output", tmp_path / "j.npz") == 0
     np.testing.assert_array_equal(read(tmp_path / "i.npz"), read(tmp_path / "j.npz"))
 
 
@@ -151,7 +151,7 @@ BAD = {
     "a file in no folder": ["--output", "no/such/folder/a.png"],
     "another ending": ["--output", "digits.jpg"],
     "a digit of a code": ["--digit", 3, "--code", 4],
-    "latents of another generator": ["--latents", "latents.npz"],
+    "latents of another generator": ["--redraw", "latents.npz"],
     "a code that does not exist": ["--code", 32],
     "an interpolation and a text": ["--interpolate", 3, "--text", 4],
     "an animation of nothing": ["--output", "a.gif"],

@@ -198,7 +198,8 @@ def test_only_the_first_program_leads_back_from_xla(tmp_path, data_path, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("capability", "advice"), [("120", "NVIDIA's TensorFlow container"), ("60", "nvidia-cudnn-cu12<9.11")]
+    ("capability", "advice"),
+    [("120", "NVIDIA's TensorFlow container"), ("60", "nvidia-cudnn-cu12<9.11")],
 )
 def test_a_gpu_that_the_packages_do_not_know_is_said_first(capability, advice, start):
     finished = start("--dry_run", FAKE_CC=capability)

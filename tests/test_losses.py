@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from cli import UserError
 from models import build_discriminator
+from storage.runs import FORMERLY
 from training import losses
 
 REAL_LOGITS = tf.constant([[2.0], [-0.3], [0.7], [-4.0]])
@@ -38,6 +39,7 @@ def test_losses_are_keras_binary_cross_entropy():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     expected = cross_entropy(real, FAKE_LOGITS)
     np.testing.assert_allclose(losses.generator_loss(FAKE_LOGITS), expected, rtol=1e-6)
+    assert losses.describe_losses() == FORMERLY["losses"]  # as older runs had them
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def main(tmp_path, clock, monkeypatch):
         epochs=9, batch_size=10, num_codes=5, evaluate_every=2, sample_every=2, **folders
     )
     with Run(settings) as run:
-        main = MainProcess(run, data.MNIST_DIGEST)
+        main = MainProcess(run, {"images": data.MNIST_DIGEST}, "a device")
         assert main.resume(Trainer(settings, IMAGES, networks=TinyNetworks)).history == []
         main.score = lambda epoch: EpochScore(9.0, 1.0)
         yield main
@@ -218,11 +218,14 @@ def test_a_state_gone_bad_stops_the_run_and_is_not_saved(begun_run, data_path, c
         )
         state[name].flat[0] = np.nan
         run.save_state(10, state)
-    snapshot = (run.folder / "generator.npz").read_bytes()
+    snapshot, settings = (
+        (run.folder / name).read_bytes() for name in ("generator.npz", "settings.json")
+    )
     assert train(begun_run, data_path, "--epochs", 3) == 2
     message = one_line(capsys.readouterr().err)
     assert "no longer finite" in message and "--learning_rate" in message
     assert (run.folder / "generator.npz").read_bytes() == snapshot
+    assert (run.folder / "settings.json").read_bytes() == settings
     assert len(run.states()) == 2
 
 

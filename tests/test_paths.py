@@ -14,7 +14,7 @@ serve = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(serve)
 COMMANDS = {
     config.TrainSettings: {"data", "checkpoints_dir", "samples_dir"},
-    config.GenerateSettings: {"latents", "project", "output", "checkpoints_dir", "samples_dir"},
+    config.GenerateSettings: {"redraw", "project", "output", "checkpoints_dir", "samples_dir"},
     config.EvaluateSettings: {"images", "output", "data", "checkpoints_dir", "samples_dir"},
     config.ExportSettings: {"output", "checkpoints_dir"},
     config.ClassifierSettings: {"data", "output"},

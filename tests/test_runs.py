@@ -15,7 +15,7 @@ from readers import read_npz
 from storage import runs
 from storage.runs import EpochRecord
 
-FIXED = TrainSettings().fixed_on_resume()
+FIXED = TrainSettings().fixed_on_resume() | {"losses": [0.5, 0.25]}
 
 
 def save_three_times(folder, begin=0):
@@ -111,6 +111,7 @@ def test_what_an_old_run_did_not_record_had_its_default_and_no_codes():
         "early_penalty (was 1.0, now 0.3)",
         "ema_decay (was 0.999, now 0.99)",
         "ink_channel (was 'off', now 'on')",
+        "losses (was [0.8832, 2.2664], now [0.5, 0.25])",
         "num_codes (was 0, now 64)",
     ]
     assert runs.differences(old, FIXED | runs.FORMERLY) == []

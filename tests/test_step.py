@@ -12,7 +12,7 @@ from cli import UserError
 from config import TrainSettings
 from first_steps import PLAYERS, RECORDED, take_first_steps
 from helpers import TinyNetworks
-from layers import BatchNormalization
+from layers import BatchNormalization, Dense
 from readers import read_npz
 from training.step import R1_INTERVAL, Trainer
 
@@ -115,6 +115,18 @@ def test_what_one_step_cannot_train_is_refused_at_the_start(
     monkeypatch.setattr(name, replacement)
     with pytest.raises(ValueError, match=says):
         Trainer(SETTINGS, digits[:40])
+
+
+def test_noise_that_bypasses_the_code_is_refused_at_the_start(digits):
+    class Networks(TinyNetworks):
+        def build_generator(noise_dim, num_codes):
+            network = TinyNetworks.build_generator(noise_dim, num_codes)
+            skip = Dense(784, name="skip")(network.inputs[0])
+            pixels = network.outputs[0] + keras.layers.Reshape((28, 28, 1))(skip)
+            return keras.Model(network.inputs[0], pixels)
+
+    with pytest.raises(UserError, match="uses the noise past its layer `code`"):
+        Trainer(SETTINGS, digits[:40], networks=Networks)
 
 
 def test_the_average_is_its_formula(trainer):

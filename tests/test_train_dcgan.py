@@ -13,6 +13,7 @@ import termios
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import data
 from config import REPOSITORY, TrainSettings
@@ -111,6 +112,14 @@ def test_other_images_are_refused_wherever_they_lie(begun_run, digits, data_path
     np.savez(begun_run / "other.npz", x_train=digits[39::-1])
     assert train(begun_run, begun_run / "other.npz", "--epochs", 3) == 2
     assert "images" in one_line(capsys.readouterr().err)
+
+
+def test_other_losses_are_refused(begun_run, data_path, capsys, monkeypatch):
+    before = contents(begun_run)
+    monkeypatch.setattr("training.losses.generator_loss", tf.reduce_mean)
+    assert train(begun_run, data_path, "--epochs", 3) == 2
+    assert "losses (was [" in one_line(capsys.readouterr().err)
+    assert contents(begun_run) == before
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, data_path, capsys):

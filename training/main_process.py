@@ -37,9 +37,9 @@ class NotFinite(UserError):
 def main_process(settings, fixed, device, is_main):
     """The MainProcess of the run that the settings name, which is locked meanwhile.
 
-    None in the later workers of a cluster. `fixed` maps the settings fixed on resume to JSON
-    values, and `images` to the data.digest of the training images; `device` says on what the run
-    is trained. Raises UserError when the run is locked, or began with other values.
+    None in the later workers of a cluster. `fixed` maps what is fixed on resume to JSON values: the
+    settings, the losses, and `images` to the data.digest of the training images. `device` says on
+    what the run is trained. Raises UserError when the run is locked, or began with other values.
     """
     if not is_main:
         yield None
@@ -48,21 +48,21 @@ def main_process(settings, fixed, device, is_main):
         run.check_settings(fixed)
         with plain_matplotlib():
             pass  # fails now rather than after an epoch
-        run.save_settings(fixed, describe_invocation(settings, device, fixed["images"]))
-        with contextlib.closing(MainProcess(run, fixed["images"])) as main:
-            yield main
+        with contextlib.closing(MainProcess(run, fixed, device)) as process:
+            yield process
 
 
 class MainProcess:
     """Resumes, scores, draws, logs and saves a storage.runs.Run.
 
-    `digest` is the data.digest of the training images. States are copied between two steps; a
-    thread writes them while training goes on, and its errors are raised by the next call.
+    `fixed` and `device` are as in main_process. States are copied between two steps; a thread
+    writes them while training goes on, and its errors are raised by the next call.
     """
 
-    def __init__(self, run, digest):
+    def __init__(self, run, fixed, device):
         self.run, self.settings = run, run.settings
-        self.learns_mnist = digest == data.MNIST_DIGEST
+        self.fixed, self.device = fixed, device
+        self.learns_mnist = fixed["images"] == data.MNIST_DIGEST
         self.writer, self.epochs_resumed = BackgroundWriter(), 0
         self.saved_at = self.logged_at = time.monotonic()
 
@@ -81,8 +81,8 @@ class MainProcess:
     def resume(self, trainer):
         """Load the newest training state into a step.Trainer, or cluster the images of a new run.
 
-        Returns its Progress. Raises UserError when the disk has too little room, or when no state
-        can be used.
+        Returns its Progress, and adds this invocation to the run's settings.json. Raises UserError
+        when the disk has too little room, or when no state can be used.
         """
         self.trainer = trainer
         self.run.check_room(trainer.num_bytes())
@@ -102,6 +102,8 @@ class MainProcess:
             if self.settings.num_clusters:
                 say(f"Finding {self.settings.num_clusters} clusters of the images ...")
             trainer.find_clusters()
+        invocation = describe_invocation(self.settings, self.device, self.fixed["images"])
+        self.run.save_settings(self.fixed, invocation)
         self.epochs_resumed = len(progress.history)
         if progress.history:
             self.draw_missing(progress)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import models
 from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
+from sampling.sampler import Sampler
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
 from training.clusters import find_clusters
 from training.distributed import can_leave_xla, rows_of_replica
@@ -36,12 +37,13 @@ class Trainer:
     `settings` is a config.TrainSettings; `images` are uint8 (N, 28, 28). The replicas of `strategy`
     share each batch: images, noise, dropout and batch statistics are those of the whole batch, so
     the number of replicas changes results only by rounding. `compiled`: use XLA, on one device.
-    `networks` has the functions build_generator and build_discriminator of models.py.
+    `networks` has the functions build_generator and build_discriminator; by default it is models.
     """
 
-    def __init__(self, settings, images, strategy=None, compiled=False, networks=models):
+    def __init__(self, settings, images, strategy=None, compiled=False, networks=None):
         self.settings, self.noise_dim, self.compiled = settings, settings.noise_dim, compiled
         self.strategy = strategy or tf.distribute.get_strategy()
+        networks = networks or models
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
         with self.strategy.scope():
             keras.config.set_dtype_policy(POLICIES[settings.precision])
@@ -219,8 +221,9 @@ class Trainer:
     def check_networks(self):
         """Raise an error unless one backward pass can serve both networks and layers have names.
 
-        That is a UserError for a loss, and a ValueError for a network. Keras numbers unnamed layers
-        over the whole process, so another process could not match their weights.
+        That is a UserError for a loss or a generator that a Sampler cannot use, and a ValueError
+        for another network. Keras numbers unnamed layers over the whole process, so another process
+        could not match their weights.
         """
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
             check_losses()
@@ -228,6 +231,7 @@ class Trainer:
             codes, key = tf.zeros([4], tf.int64), random_key(DROPOUT, 0, 0)
             weights = self.discriminator.weights
             check_images_stay_apart(lambda x: self.logits(x, codes, key), weights, images)
+            Sampler(self.generator_ema)  # raises UserError if the noise bypasses the code
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
             unnamed = ", ".join(sorted(names.keys() - others.keys()))
