@@ -11,7 +11,7 @@ def test_clusters_are_balanced_and_mostly_of_one_digit(mnist):
     sizes = np.bincount(clusters, minlength=20)
     assert clusters.dtype == np.int64 and abs(sizes - 250).max() <= 25
     commonest = [np.bincount(labels[clusters == number]).max() for number in range(20)]
-    assert sum(commonest) > 0.7 * len(images)  # by chance about 0.13
+    assert sum(commonest) > 0.85 * len(images)  # by chance about 0.13
 
 
 def test_clusters_are_a_function_of_the_images_and_the_seed(digits):
