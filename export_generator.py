@@ -107,8 +107,7 @@ def size(path):
 def describe_generator(snapshot, noise_dim, batch):
     """What an exported file says about the generator of a Snapshot: a dictionary for JSON.
 
-    `batch` is its fixed batch size, or None. The position of the largest of the first `num_codes`
-    numbers of the noise is the code.
+    `batch` is its fixed batch size, or None.
     """
     return {
         "title": "Digitgen: a generator of handwritten digits",

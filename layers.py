@@ -52,7 +52,8 @@ class DiscreteCode(keras.layers.Layer):
     pass unchanged. A continuous generator maps connected noise to connected images, so that some
     of its samples must lie between two digits (Khayatkhoei et al. 2018; Tanielian et al. 2020). A
     code lets it jump: the dense layer that follows learns a template for each code. All codes are
-    equally likely. Raises ValueError when there are more codes than numbers.
+    equally likely, unless `bias` (num_codes,), which is added to the numbers before they are
+    compared, says otherwise. Raises ValueError when there are more codes than numbers.
     """
 
     def __init__(self, num_codes, scale=6.0, **kwargs):
@@ -62,12 +63,20 @@ class DiscreteCode(keras.layers.Layer):
     def build(self, input_shape):
         if self.num_codes > input_shape[1]:
             raise ValueError(f"{self.num_codes} codes need more than {input_shape[1]} numbers")
+        if self.num_codes:
+            shape, zeros = (self.num_codes,), "zeros"
+            self.bias = self.add_weight(shape, zeros, trainable=False, name="bias")
+
+    def codes_of(self, noise):
+        """The codes of noise (batch, dim), int64 (batch,); 0 without codes."""
+        if not self.num_codes:
+            return tf.zeros(tf.shape(noise)[:1], tf.int64)
+        return tf.argmax(noise[:, : self.num_codes] + self.bias, 1)
 
     def call(self, inputs):
         if not self.num_codes:
             return inputs
-        codes = tf.argmax(inputs[:, : self.num_codes], 1)
-        one_hot = tf.one_hot(codes, self.num_codes, self.scale, dtype=inputs.dtype)
+        one_hot = tf.one_hot(self.codes_of(inputs), self.num_codes, self.scale, dtype=inputs.dtype)
         return tf.concat([one_hot, inputs[:, self.num_codes :]], 1)
 
 

@@ -14,7 +14,7 @@ def save_picture(path, sampler, seed):
     """Write a PNG: a row per code; the samples of a column share the rest of their noise."""
     z = sampler.noise(seed, range(COLUMNS))
     shown = range(min(sampler.num_codes, ROWS))
-    z = np.concatenate([with_code(z, code, sampler.num_codes) for code in shown])
+    z = np.concatenate([with_code(z, code, sampler.code_bias) for code in shown])
     grid = images.make_grid(np.concatenate([*sampler.decode(sampler.latents(z))]), COLUMNS)
     with files.atomic_file(path) as file:
         images.save_png(file, images.add_title(grid, TITLE))
@@ -28,7 +28,7 @@ def count_digits(sampler, seed, labels):
     counts = np.zeros((sampler.num_codes, 10), int)
     for first in range(0, len(labels), BLOCK):
         part = labels[first : first + BLOCK]
-        codes = codes_of(sampler.noise(seed, range(first, first + len(part))), sampler.num_codes)
+        codes = codes_of(sampler.noise(seed, range(first, first + len(part))), sampler.code_bias)
         np.add.at(counts, (codes, part), 1)
     return counts
 

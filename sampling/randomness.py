@@ -52,17 +52,19 @@ def sample_noise(seed, indices, dim):
     return np.stack([noise[block][place] for block, place in zip(blocks, places)])
 
 
-def codes_of(z, num_codes):
-    """The discrete codes of noise (N, dim), int (N,): which of its first numbers is the largest."""
-    return np.argmax(z[:, :num_codes], axis=1)
-
-
-def with_code(z, code, num_codes):
-    """Noise (N, dim) with this code: the largest of its first numbers is swapped into that place.
-
-    The result is distributed like draws that have the code anyway, because the first `num_codes`
-    numbers are independent and identically distributed.
+def codes_of(z, bias):
+    """The discrete codes of noise (N, dim), int (N,), as layers.DiscreteCode with this bias (K,)
+    reads them: which of the first K numbers is the largest when the bias has been added.
     """
-    rows, largest, z = np.arange(len(z)), codes_of(z, num_codes), z.copy()
-    z[rows, largest], z[rows, code] = z[rows, code], z[rows, largest]
+    return np.argmax(z[:, : len(bias)] + bias, axis=1)
+
+
+def with_code(z, code, bias):
+    """Noise (N, dim) with this code: of its first K numbers, the bias (K,) included, the largest is
+    swapped into that place.
+    """
+    rows, largest, z = np.arange(len(z)), codes_of(z, bias), z.copy()
+    numbers = z[:, : len(bias)] + bias
+    numbers[rows, largest], numbers[rows, code] = numbers[rows, code], numbers[rows, largest]
+    z[:, : len(bias)] = numbers - bias
     return z

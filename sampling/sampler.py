@@ -12,9 +12,10 @@ from sampling.randomness import BLOCK, sample_noise, with_code
 class Sampler:
     """Draws with a generator.
 
-    The noise of `sample` and `noise` is multiplied by `noise_scale` and, if `code` is given, has
-    that code. Images are always computed in batches of BLOCK, so that the bits of one do not depend
-    on how many are requested. Raises UserError if the generator bypasses its layer `code`.
+    The noise of `sample` and `noise`, but for the numbers that choose the code, is multiplied by
+    `noise_scale`; if `code` is given, it has that code. Images are always computed in batches of
+    BLOCK, so that the bits of one do not depend on how many are requested. Raises UserError if the
+    generator bypasses its layer `code`.
     """
 
     def __init__(self, generator, noise_scale=1.0, code=None):
@@ -22,6 +23,7 @@ class Sampler:
         self.noise_dim = generator.input_shape[1]
         self.code_layer = generator.get_layer("code")
         self.num_codes = self.code_layer.num_codes
+        self.code_bias = self.code_layer.bias.numpy() if self.num_codes else np.zeros(0)
         # The generator from the code on; it may have branches.
         try:
             self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
@@ -39,8 +41,9 @@ class Sampler:
 
     def noise(self, seed, indices):
         """The noise of samples `indices`, int (N,), of a seed: float32 (N, noise_dim)."""
-        z = sample_noise(seed, indices, self.noise_dim) * np.float32(self.noise_scale)
-        return z if self.code is None else with_code(z, self.code, self.num_codes)
+        z = sample_noise(seed, indices, self.noise_dim)
+        z[:, self.num_codes :] *= np.float32(self.noise_scale)
+        return z if self.code is None else with_code(z, self.code, self.code_bias)
 
     def latents(self, z):
         """Noise (N, noise_dim) with the code in place of its first numbers, float32 (N, dim)."""

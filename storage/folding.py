@@ -63,6 +63,6 @@ def fold_code(layer, x):
     """layers.DiscreteCode in operations of Keras."""
     if not layer.num_codes:
         return x
-    codes = keras.ops.argmax(x[:, : layer.num_codes], axis=1)
+    codes = keras.ops.argmax(x[:, : layer.num_codes] + layer.bias.numpy(), axis=1)
     one_hot = layer.scale * keras.ops.one_hot(codes, layer.num_codes)
     return keras.ops.concatenate([one_hot, x[:, layer.num_codes :]], axis=1)

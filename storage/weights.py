@@ -82,10 +82,12 @@ def check_layers(network, described, source):
 
 
 def weights_sha256(network):
-    """SHA-256 of a network's weights and their names, in hexadecimal."""
+    """SHA-256 of a network's weights and their names, but for those of zeros, in hexadecimal."""
     sha256 = hashlib.sha256()
     for name, variable in sorted(named_variables(network).items()):
-        sha256.update(name.encode() + np.asarray(variable.numpy(), "<f4").tobytes())
+        array = np.asarray(variable.numpy(), "<f4")
+        if array.any():  # older generators have no bias of codes, which is 0
+            sha256.update(name.encode() + array.tobytes())
     return sha256.hexdigest()
 
 
@@ -102,7 +104,8 @@ def load_generator(snapshot, networks=None):
         raise UserError(f"{snapshot}: has more codes ({num_codes}) than noise ({noise_dim})")
     generator = (networks or models).build_generator(noise_dim, num_codes)
     check_layers(generator, FORMERLY if snapshot.layers is None else snapshot.layers, snapshot)
-    assign_all(named_variables(generator), snapshot.arrays, snapshot)
+    formerly = {"code/bias": np.zeros(num_codes, np.float32)} if num_codes else {}
+    assign_all(named_variables(generator), formerly | snapshot.arrays, snapshot)
     bad = [name for name, array in snapshot.arrays.items() if not np.isfinite(array).all()]
     if bad:
         raise UserError(f"{snapshot}: not finite: {', '.join(bad[:3])}; draw with another run")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import layers
 from sampling.randomness import DROPOUT, random_key
+from training.clusters import biases_of
 
 
 def slopes(layer, inputs, upstream):
@@ -134,3 +135,15 @@ def test_a_code_is_uniform_for_normal_noise_and_a_function_of_it():
     assert chi_square < 24.3  # what one in a thousand exceeds, of 7 degrees of freedom
     np.testing.assert_array_equal(found[:, :8], 6 * np.eye(8)[codes])
     np.testing.assert_array_equal(found[:, 8:], noise[:, 8:])
+
+
+def test_biases_make_codes_as_likely_as_they_should_be():
+    shares = np.array([0.05, 0.1, 0.15, 0.3, 0.4])
+    layer, noise = layers.DiscreteCode(5), tf.random.stateless_normal([40_000, 5], [0, 1])
+    layer.build(noise.shape)
+    layer.bias.assign(biases_of(shares))
+    found = np.bincount(layer.codes_of(noise), minlength=5) / len(noise)
+    np.testing.assert_allclose(found, shares, atol=0.01)
+    np.testing.assert_array_equal(layer(noise).numpy().argmax(1), layer.codes_of(noise))
+    assert abs(biases_of(np.full(64, 1 / 64))).max() < 1e-3
+    assert np.isfinite(biases_of(np.array([0.0, 0.5, 0.5]))).all()

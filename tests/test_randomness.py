@@ -40,11 +40,14 @@ def test_the_noise_of_a_sample_does_not_depend_on_the_others():
 def test_noise_is_standard_normal_and_with_a_code_like_that_of_draws_with_it():
     noise = sample_noise(0, range(20_000), 8)
     assert noise.mean() == pytest.approx(0, abs=0.01) and noise.std() == pytest.approx(1, abs=0.01)
-    chosen = with_code(noise, 2, 5)
-    assert (codes_of(chosen, 5) == 2).all()
+    equal = np.zeros(5)
+    chosen = with_code(noise, 2, equal)
+    assert (codes_of(chosen, equal) == 2).all()
     np.testing.assert_array_equal(chosen[:, 5:], noise[:, 5:])
     np.testing.assert_array_equal(np.sort(chosen[:, :5], 1), np.sort(noise[:, :5], 1))
-    drawn = noise[codes_of(noise, 5) == 2]
+    drawn = noise[codes_of(noise, equal) == 2]
     np.testing.assert_allclose(chosen.mean(0), drawn.mean(0), atol=0.06)
     np.testing.assert_allclose(np.cov(chosen.T), np.cov(drawn.T), atol=0.08)
-    np.testing.assert_array_equal(with_code(drawn, 2, 5), drawn)
+    np.testing.assert_array_equal(with_code(drawn, 2, equal), drawn)
+    bias = np.float32([0.3, -1, -2, 1, 0])
+    assert (codes_of(with_code(noise, 2, bias), bias) == 2).all()

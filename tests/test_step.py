@@ -209,5 +209,6 @@ def test_a_state_of_another_network_is_refused_by_name(digits, trainer, monkeypa
     steeper = Trainer(SETTINGS, digits[:40])
     with pytest.raises(UserError, match=r"discriminator: .* layer 3 was .*=0.02, and is .*=0.2 "):
         steeper.load_state(trainer.state())
-    earlier = {name: array for name, array in trainer.state().items() if "/layers" not in name}
-    trainer.load_state(earlier)  # of a version that did not describe the layers
+    later = ("/layers", "/code/bias")  # what earlier versions did not save
+    earlier = {n: array for n, array in trainer.state().items() if not n.endswith(later)}
+    trainer.load_state(earlier)

@@ -12,42 +12,45 @@ CHUNK = 2000  # images whose distances to all centres or neighbours are computed
 def find_clusters(images, num_clusters, seed):
     """The cluster of each of the images, uint8 (N, 28, 28): int64 (N,), a function of the seed.
 
-    Balanced k-means: clusters of MNIST's images are equally large within 10 %. Needs at least as
-    many images as clusters.
+    k-means. While one cluster has more than twice as many images as another, the centre of the
+    smallest moves into the largest. Needs at least as many images as clusters.
     """
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(images))[:SAMPLE]
     features = features_of(images)
     features = smooth(features, features[chosen])
     sample = features[chosen]
-    centres, prices = sample[:num_clusters].copy(), np.zeros(num_clusters, np.float32)
-    for turn in range(40):
-        clusters, sizes = balance(sample, centres, prices)
+    centres = sample[:num_clusters].copy()
+    for turn in range(400):
+        clusters = nearest(sample, centres)
         centres = means(sample, clusters, centres)
-        small, large = sizes.argmin(), sizes.argmax()
-        if turn < 30 and sizes[large] > 1.1 * sizes[small]:  # one kind has too few centres
-            centres[small] = random.choice(sample[clusters == large])
-            prices[small] = prices[large]
-    for _ in range(12):
-        clusters, _ = balance(features, centres, prices)
+        sizes = np.bincount(clusters, minlength=num_clusters)
+        if turn % 4 == 3 and turn < 380 and sizes.max() > 2 * sizes.min():
+            centres[sizes.argmin()] = random.choice(sample[clusters == sizes.argmax()])
+    for _ in range(5):
+        clusters = nearest(features, centres)
         centres = means(features, clusters, centres)
     return clusters.astype(np.int64)
 
 
-def balance(features, centres, prices):
-    """The cluster of each of the features (N, d), and the clusters' sizes (K,), nearly equal.
+def biases_of(shares):
+    """Biases, float32 (K,), with which the largest of K normal numbers is number k as often as
+    `shares` (K,) says; a share of 0 becomes a very small one.
 
-    A price on each cluster, added to squared distances, is raised while the cluster has more than
-    its share of the features, and lowered while it has less. The `prices` (K,) are changed.
+    The probability is an integral over the largest number t; a fixed-point iteration finds them.
     """
-    clusters = nearest(features, centres, prices)
-    scale = np.median(((features - centres[clusters]) ** 2).sum(1))
-    for adjustment in range(30):
-        sizes = np.bincount(clusters, minlength=len(centres))
-        excess = np.clip(sizes * (len(centres) / len(features)) - 1, -0.5, 0.5)
-        prices += (scale * 0.3 / (1 + 0.1 * adjustment) * excess).astype(np.float32)
-        clusters = nearest(features, centres, prices)
-    return clusters, np.bincount(clusters, minlength=len(centres))
+    shares = np.maximum(shares, 1e-3 / len(shares))
+    t, step = np.linspace(-10, 10, 1001, retstep=True)
+    density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+    distribution = np.cumsum(density) * step
+    biases = np.zeros(len(shares))
+    for _ in range(100):
+        at = t[:, None] - biases
+        below = np.log(np.maximum(np.interp(at, t, distribution), 1e-30))
+        others_below = np.exp(below.sum(1, keepdims=True) - below)
+        probabilities = (np.interp(at, t, density) * others_below).sum(0) * step
+        biases += 0.4 * np.log(shares / probabilities)
+    return (biases - biases.mean()).astype(np.float32)
 
 
 def smooth(features, sample):
@@ -78,9 +81,9 @@ def distances(features, centres):
         yield lengths - 2 * features[first : first + CHUNK] @ centres.T
 
 
-def nearest(features, centres, prices=0.0):
-    """Which of the centres (K, d) is nearest to each of the features (N, d), prices included."""
-    return np.concatenate([(each + prices).argmin(1) for each in distances(features, centres)])
+def nearest(features, centres):
+    """Which of the centres (K, d) is nearest to each of the features (N, d)."""
+    return np.concatenate([each.argmin(1) for each in distances(features, centres)])
 
 
 def means(features, clusters, centres):

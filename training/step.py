@@ -11,7 +11,7 @@ import models
 from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
 from sampling.sampler import Sampler
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
-from training.clusters import find_clusters
+from training.clusters import biases_of, find_clusters
 from training.distributed import can_leave_xla, rows_of_replica
 from training.losses import (
     check_images_stay_apart,
@@ -162,8 +162,7 @@ class Trainer:
         """
         pixels, real_codes, z = map(rows_of_replica, (*batch, z))
         real = tf.cast(pixels[..., None], tf.float32) / 127.5 - 1
-        num_codes = max(1, self.settings.num_clusters)  # without clusters all codes are 0
-        fake_codes = tf.argmax(z[:, :num_codes], 1)
+        fake_codes = self.generator.get_layer("code").codes_of(z)
         replicas = self.strategy.num_replicas_in_sync  # whose gradients Adam sums
         key = random_key(DROPOUT, self.settings.seed, step)
 
@@ -246,12 +245,17 @@ class Trainer:
         return self.discriminator(inputs, training=key is not None)[1]
 
     def find_clusters(self):
-        """Cluster the images, if the settings say so; a resumed run keeps the clusters it has."""
-        settings = self.settings
-        if settings.num_clusters:
-            self.clusters.assign(
-                find_clusters(self.images.numpy(), settings.num_clusters, settings.seed)
-            )
+        """Cluster the images, if the settings say so; a resumed run keeps the clusters it has.
+
+        A code then is as likely as an image of its cluster.
+        """
+        num, seed = self.settings.num_clusters, self.settings.seed
+        if num:
+            clusters = find_clusters(self.images.numpy(), num, seed)
+            self.clusters.assign(clusters)
+            bias = biases_of(np.bincount(clusters, minlength=num) / len(clusters))
+            for network in (self.generator, self.generator_ema):
+                network.get_layer("code").bias.assign(bias)
 
     @property
     def steps_done(self):
@@ -294,4 +298,8 @@ class Trainer:
             layers = arrays.pop(f"{name}/layers", None)
             if layers is not None:  # not so in states of earlier versions
                 check_layers(getattr(self, name), layers, f"{source}: {name}")
+        if self.settings.num_codes:  # whose biases earlier versions did not have
+            none = np.zeros(self.settings.num_codes, np.float32)
+            for name in ("generator", "generator_ema"):
+                arrays.setdefault(f"{name}/code/bias", none)
         assign_all(self.variables(), arrays, source)
