@@ -231,8 +231,8 @@ def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path):
 
 @pytest.mark.slow
 def test_two_workers_train_the_run_of_one(tmp_path, data_path):
-    # Few steps: training amplifies rounding, more or less by processor.
-    quick = ["--epochs", "2", "--learning_rate", "0.001"]
+    # A low learning rate, because training amplifies rounding.
+    quick = ["--epochs", "2", "--learning_rate", "1e-5"]
     samples = []
     for process in start_workers(tmp_path / "two", data_path, *quick):
         _, err = process.communicate(timeout=200)
@@ -246,7 +246,7 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
         with np.load(path) as arrays:
             samples.append(arrays["images"].astype(int))
     assert samples[0].std() > 1  # there is something to compare
-    assert np.abs(samples[0] - samples[1]).mean() < 1
+    assert np.abs(samples[0] - samples[1]).mean() < 0.1
     histories = [
         np.genfromtxt(tmp_path / folder / "samples/small/history.csv", delimiter=",", names=True)
         for folder in ("one", "two")
