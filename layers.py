@@ -57,15 +57,14 @@ class DiscreteCode(keras.layers.Layer):
     """
 
     def __init__(self, num_codes, scale=6.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)  # rounded noise may have another largest number
         self.num_codes, self.scale = num_codes, scale
 
     def build(self, input_shape):
         if self.num_codes > input_shape[1]:
             raise ValueError(f"{self.num_codes} codes need more than {input_shape[1]} numbers")
         if self.num_codes:
-            shape, zeros = (self.num_codes,), "zeros"
-            self.bias = self.add_weight(shape, zeros, trainable=False, name="bias")
+            self.bias = self.add_weight((self.num_codes,), "zeros", trainable=False, name="bias")
 
     def codes_of(self, noise):
         """The codes of noise (batch, dim), int64 (batch,); 0 without codes."""

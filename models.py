@@ -25,7 +25,7 @@ def build_generator(noise_dim=200, num_codes=32):
     hidden = {"use_bias": False, "stddev": 0.001}
     last = {"stddev": 0.005, "lr_multiplier": 10, "bias_lr_multiplier": 1, "dtype": "float32"}
     noise = keras.Input((noise_dim,), name="noise")
-    x = DiscreteCode(num_codes, name="code", dtype="float32")(noise)  # (batch, noise_dim)
+    x = DiscreteCode(num_codes, name="code")(noise)  # (batch, noise_dim)
     x = Dense(7 * 7 * 256, name="dense", **hidden)(x)  # (batch, 12544)
     x = Reshape((7, 7, 256))(x)  # (batch, 7, 7, 256)
     x = BatchNormalization(name="dense_normalisation")(x)

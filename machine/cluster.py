@@ -118,7 +118,7 @@ def find_cluster(settings):
     if settings.strategy != "multi_worker":
         return None
     try:
-        # These numbers of GPUs are placeholders: gpus_of_task decides which ones are ours.
+        # More GPUs than any node has: gpus_of_task decides which ones are ours.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=slurm_port(settings.port),
             gpus_per_node=10**4,

@@ -53,15 +53,17 @@ def sample_noise(seed, indices, dim):
 
 
 def codes_of(z, bias):
-    """The discrete codes of noise (N, dim), int (N,), as layers.DiscreteCode with this bias (K,)
-    reads them: which of the first K numbers is the largest when the bias has been added.
+    """The discrete codes of noise (N, dim), int (N,), as layers.DiscreteCode reads them.
+
+    A code is which of the first K numbers, plus the bias (K,), is the largest.
     """
     return np.argmax(z[:, : len(bias)] + bias, axis=1)
 
 
 def with_code(z, code, bias):
-    """Noise (N, dim) with this code: of its first K numbers, the bias (K,) included, the largest is
-    swapped into that place.
+    """Noise (N, dim) with this code, as layers.DiscreteCode with this bias (K,) reads it.
+
+    The largest of its first K numbers, plus the bias, is swapped into the place of the code.
     """
     rows, largest, z = np.arange(len(z)), codes_of(z, bias), z.copy()
     numbers = z[:, : len(bias)] + bias

@@ -35,7 +35,12 @@ def named_variables(holder):
 
 
 def assign_all(variables, arrays, source):
-    """Give each named variable its array; raises UserError, naming one, unless all fit."""
+    """Give each named variable its array; raises UserError, naming one, unless all fit.
+
+    Arrays of earlier versions lack the codes' biases, which were 0.
+    """
+    biases = {name: variables[name].numpy() for name in variables if name.endswith("code/bias")}
+    arrays = {name: np.zeros_like(bias) for name, bias in biases.items()} | arrays
 
     def outline(array):
         """Shape and kind ('f' float, 'i' integer) of an array, of any width."""
@@ -104,8 +109,7 @@ def load_generator(snapshot, networks=None):
         raise UserError(f"{snapshot}: has more codes ({num_codes}) than noise ({noise_dim})")
     generator = (networks or models).build_generator(noise_dim, num_codes)
     check_layers(generator, FORMERLY if snapshot.layers is None else snapshot.layers, snapshot)
-    formerly = {"code/bias": np.zeros(num_codes, np.float32)} if num_codes else {}
-    assign_all(named_variables(generator), formerly | snapshot.arrays, snapshot)
+    assign_all(named_variables(generator), snapshot.arrays, snapshot)
     bad = [name for name, array in snapshot.arrays.items() if not np.isfinite(array).all()]
     if bad:
         raise UserError(f"{snapshot}: not finite: {', '.join(bad[:3])}; draw with another run")

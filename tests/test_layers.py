@@ -137,6 +137,13 @@ def test_a_code_is_uniform_for_normal_noise_and_a_function_of_it():
     np.testing.assert_array_equal(found[:, 8:], noise[:, 8:])
 
 
+def test_bfloat16_does_not_round_the_numbers_that_choose_the_code():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = layers.DiscreteCode(2)
+    keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(layer(np.float32([[1, 1.001]])).numpy(), [[0, 6]])
+
+
 def test_biases_make_codes_as_likely_as_they_should_be():
     shares = np.array([0.05, 0.1, 0.15, 0.3, 0.4])
     layer, noise = layers.DiscreteCode(5), tf.random.stateless_normal([40_000, 5], [0, 1])

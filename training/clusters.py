@@ -34,10 +34,11 @@ def find_clusters(images, num_clusters, seed):
 
 
 def biases_of(shares):
-    """Biases, float32 (K,), with which the largest of K normal numbers is number k as often as
-    `shares` (K,) says; a share of 0 becomes a very small one.
+    """Biases, float32 (K,), that give each of K codes its share of the samples, float (K,).
 
-    The probability is an integral over the largest number t; a fixed-point iteration finds them.
+    With them, the largest of K normal numbers is number k with probability shares[k], an integral
+    over that largest number t. A fixed-point iteration finds them. A share of 0 becomes a very
+    small one.
     """
     shares = np.maximum(shares, 1e-3 / len(shares))
     t, step = np.linspace(-10, 10, 1001, retstep=True)

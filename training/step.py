@@ -298,8 +298,4 @@ class Trainer:
             layers = arrays.pop(f"{name}/layers", None)
             if layers is not None:  # not so in states of earlier versions
                 check_layers(getattr(self, name), layers, f"{source}: {name}")
-        if self.settings.num_codes:  # whose biases earlier versions did not have
-            none = np.zeros(self.settings.num_codes, np.float32)
-            for name in ("generator", "generator_ema"):
-                arrays.setdefault(f"{name}/code/bias", none)
         assign_all(self.variables(), arrays, source)
