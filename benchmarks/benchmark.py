@@ -191,13 +191,13 @@ def serve(name, batch_size, pipe):
             return
 
 
-def measure_host_work():
+def measure_host_work(rounds=30):
     """Seconds that the end of an epoch takes: all of it, and the part before the next step.
 
     And those of a score: the first one, which looks at the 60,000 real digits as well, and others.
     """
     script = """
-import json, time
+import json, sys, time
 import numpy as np
 import data
 from config import TrainSettings
@@ -205,15 +205,17 @@ from storage.runs import Run
 from training.main_process import PAUSE, MainProcess
 from training.progress import UNSCORED
 from training.step import Trainer
-settings = TrainSettings(batch_size=8, save_every="1", checkpoints_dir="c", samples_dir="s")
+settings = TrainSettings(
+    batch_size=8, codes="free", save_every="1", checkpoints_dir="c", samples_dir="s"
+)
 trainer = Trainer(settings, data.load_images(settings.data))
 with Run(settings) as run:
     main = MainProcess(run, {"images": data.MNIST_DIGEST}, "any device")
     progress, score, main.score = main.resume(trainer), main.score, lambda epoch: UNSCORED
     metrics = trainer.take_steps(data.epoch_order(8, 8, 0, 0), 1)
     whole, stalls = [], []
-    for _ in range(30):
-        main.logged -= PAUSE
+    for _ in range(int(sys.argv[1])):
+        main.logged_at -= PAUSE
         start = time.perf_counter()
         progress.add(metrics, 1.0)
         main.end_epoch(progress)
@@ -233,7 +235,7 @@ print(json.dumps({name: float(seconds) for name, seconds in found.items()}))
 """
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-c", script]
+        command = [sys.executable, "-c", script, str(rounds)]
         finished = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=True
         )
