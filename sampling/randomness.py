@@ -42,13 +42,16 @@ def acceptance_noise(seed, block):
     return tf.random.stateless_uniform([BLOCK], key, alg="philox").numpy()
 
 
+@tf.function(input_signature=[tf.TensorSpec([], tf.int64)] * 3)  # 3 times as fast as without
+def noise_of_block(seed, block, dim):
+    """The noise of the samples of a block of a seed: float32 (BLOCK, dim)."""
+    return normal_noise(SAMPLING, seed, block, [BLOCK, dim])
+
+
 def sample_noise(seed, indices, dim):
     """The noise of samples `indices`, int (N,), of a seed: float32 (N, dim)."""
     blocks, places = np.divmod(np.asarray(indices), BLOCK)
-    noise = {
-        block: normal_noise(SAMPLING, seed, block, [BLOCK, dim]).numpy()
-        for block in np.unique(blocks)
-    }
+    noise = {block: noise_of_block(seed, block, dim).numpy() for block in np.unique(blocks)}
     return np.stack([noise[block][place] for block, place in zip(blocks, places)])
 
 
