@@ -26,7 +26,7 @@ fixed = functools.partial(option, fixed_on_resume=True)
 SNAPSHOT = functools.partial(
     option,
     "latest",
-    "The generator's latest snapshot, or that with the best FID in training.",
+    "Which generator: the latest, or the one with the best FID during training.",
     choices=("latest", "best"),
     formerly="generator",
 )
@@ -45,7 +45,7 @@ class TrainSettings(Settings):
             "are finished runs",
         ),
     )
-    epochs: int = option(100, "Number of epochs to train to.", between(1, 10**6))
+    epochs: int = option(100, "Train up to this epoch.", between(1, 10**6))
     batch_size: int = fixed(256, "Images per step.", between(2, 10**6))
     learning_rate: float = fixed(1e-4, "Adam's learning rate, both networks.", between(1e-9, 1))
     beta_1: float = fixed(0.0, "Adam's decay of the first moment.", below_one)
@@ -53,29 +53,31 @@ class TrainSettings(Settings):
     noise_dim: int = fixed(200, "Length of the generator's input.", between(1, LARGEST_NOISE_DIM))
     num_codes: int = fixed(
         None,
-        "Discrete codes in the generator's input, 0 for none. Default: 64 clusters, at most a "
-        "third of --noise_dim, or 32 free codes, at most a quarter.",
+        "Number of discrete codes, 0 for none. Default: 64 with --codes clusters (at most a third "
+        "of --noise_dim), 32 with --codes free (at most a quarter).",
         between(0, LARGEST_NOISE_DIM),
     )
     codes: str = fixed(
         "clusters",
-        "Have each code draw one cluster of the training images, with the discriminator told the "
-        "code of each image, or leave the meaning of the codes to the generator.",
+        "What the codes mean: clusters ties each code to a cluster of the training images, and "
+        "tells the discriminator the code; free leaves the meaning to the generator.",
         choices=("clusters", "free"),
     )
     ink_channel: str = fixed(
-        "on", "Show the discriminator where ink is pale.", choices=("on", "off")
+        "on", "Give the discriminator a second channel that marks pale ink.", choices=("on", "off")
     )
     dropout: float = fixed(0.1, "The discriminator's dropout rate.", between(0, 0.99))
     gradient_penalty: float = fixed(1.0, "Weight of the R1 gradient penalty.", between(0, 1e6))
     early_penalty: float = fixed(
-        0.3, "Factor on --gradient_penalty in the first 18 epochs of MNIST.", between(0, 1e6)
+        0.3,
+        "Factor on --gradient_penalty for the first 1,080,000 images, 18 epochs of MNIST.",
+        between(0, 1e6),
     )
     ema_decay: float = fixed(0.999, "Decay of the generator's EMA, per step.", below_one)
     seed: int = fixed(0, "Seed of weights, noise and image order.", between(0, LARGEST_SEED))
     data: str = option(
         MNIST,
-        "An .npz, .npy or IDX file of images, or a folder of pictures or with an IDX file.",
+        "An .npz, .npy or IDX file of images, or a folder that holds pictures or an IDX file.",
         local_path,
     )
     transpose: bool = option(False, "Swap rows and columns of the images.")
@@ -83,8 +85,8 @@ class TrainSettings(Settings):
     evaluate_every: int = option(5, "Epochs between two FIDs, 0 for none.", between(0, 10**6))
     save_every: str = option(
         "auto",
-        "Epochs (1) or minutes (10m) between two saves; auto saves at the end of an epoch when 10 "
-        "seconds have passed.",
+        "How often to save: every so many epochs (1) or minutes (10m); auto saves at the end of an "
+        "epoch if 10 seconds have passed since the last save.",
         matching("auto|[1-9][0-9]{0,5}m?", "auto, or epochs, such as 1, or minutes, such as 10m"),
     )
     precision: str = fixed("float32", "Type of the activations.", choices=("float32", "bfloat16"))
@@ -97,7 +99,10 @@ class TrainSettings(Settings):
         "auto", "Compile with XLA; auto does so on a GPU.", choices=("auto", "on", "off")
     )
     strategy: str = option(
-        "auto", "Which devices share the work.", choices=("auto", "one", "mirrored", "multi_worker")
+        "auto",
+        "One GPU or else the CPU (one), all GPUs of this machine (mirrored), or the workers of "
+        "TF_CONFIG or Slurm (multi_worker); auto takes TF_CONFIG's workers or, without it, one.",
+        choices=("auto", "one", "mirrored", "multi_worker"),
     )
     port: int = option(
         0,
@@ -151,7 +156,7 @@ class GenerateSettings(Settings):
     """Draw digits with a trained generator: any digits, or those you ask for."""
 
     num_samples: int = option(10, "How many digits to draw.", between(1, 10**8))
-    seed: int = option(0, "Seed; its sample i is always the same.", between(0, LARGEST_SEED))
+    seed: int = option(0, "Sample i of a seed is always the same.", between(0, LARGEST_SEED))
     run: str = option("", "Run to draw with. Default: your latest.", run_name)
     snapshot: str = SNAPSHOT()
     digit: str = option("", "Draw only this digit.", choices=tuple("0123456789"))
@@ -172,7 +177,7 @@ class GenerateSettings(Settings):
     raw: bool = option(False, "Keep every sample, without rejection by the digit classifier.")
     redraw: str = option(
         "",
-        "Draw the images of an .npz again that was written with --save_noise.",
+        "Draw the images of an .npz again, one that was written with --save_noise.",
         local_path,
         formerly="latents",
     )
@@ -182,7 +187,9 @@ class GenerateSettings(Settings):
     noise_scale: float = option(
         1.0, "Factor on the noise; below 1 the samples are less varied.", between(0.001, 1)
     )
-    interpolate: int = option(0, "Animate a closed path through so many samples.", between(0, 1000))
+    interpolate: int = option(
+        0, "Animate a closed path through this many samples.", between(0, 1000)
+    )
     interpolation_grid: bool = option(False, "Draw a grid between digits in its four corners.")
     project: str = option("", "A 28x28 PNG; draws the generator's nearest image to it.", local_path)
     scale: int = option(0, "Factor to enlarge pictures by. Default: what fits.", between(0, 100))
@@ -205,7 +212,7 @@ class GenerateSettings(Settings):
         for group in groups:
             given = [name for name in group if getattr(self, name) != getattr(type(self), name)]
             if len(given) > 1:
-                raise UserError(f"--{' and --'.join(given)} cannot be combined; give one of them")
+                raise UserError(f"--{' and --'.join(given)} cannot be combined; use only one")
         if self.save_noise and not self.output.endswith(".npz"):
             raise UserError("--save_noise needs an --output that ends in .npz")
         if self.interpolate == 1:
@@ -276,5 +283,5 @@ class ClassifierSettings(Settings):
     data: str = option(
         MNIST, "An .npz with labelled digits, or a folder with their IDX files.", local_path
     )
-    output: str = option(CLASSIFIER, "An .npz for the weights; scores use this one.", local_path)
+    output: str = option(CLASSIFIER, "An .npz; scores use the default.", local_path)
     overwrite: bool = option(False, "Replace existing weights.")

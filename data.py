@@ -67,8 +67,8 @@ def locate(path):
         path = zipfile.Path(archive, path.relative_to(archive).as_posix())
     if not path.exists():
         raise UserError(
-            f"{path}: no such file; give an .npz, an .npy, an IDX file, or a folder with one or "
-            "with pictures"
+            f"{path}: no such file; give an .npz, .npy or IDX file, or a folder that holds an IDX "
+            "file or pictures"
         )
     return path
 
@@ -116,7 +116,7 @@ def turn_upright(path, images, transpose=False):
     if is_emnist:
         say(f"{path}: EMNIST stores its images transposed; turned upright")
     elif "emnist" in path.name.lower() and not transpose:
-        say(f"{path}: if its images lie on their side, as EMNIST's do, train with --transpose")
+        say(f"{path}: if its images lie on their side, as EMNIST's do, use --transpose")
     return np.ascontiguousarray(images.swapaxes(1, 2)) if is_emnist or transpose else images
 
 

@@ -195,8 +195,9 @@ def warn_of_other_images(settings, image_sets, digest):
         known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
         if known and runs.load_settings(folder)["run"].get("images") != digest:
             say(
-                f"warning: {image_set.name} was trained on other images than {settings.data} has, "
-                "so its scores mean little; --data takes an .npz with x_train and x_test",
+                f"warning: {image_set.name} was trained on images other than those in "
+                f"{settings.data}, so its scores mean little; give its own with --data, as an .npz "
+                "with x_train and x_test",
                 file=sys.stderr,
             )
 
@@ -228,7 +229,7 @@ def describe_codes(image_set, predictions):
     counts = codes.count_digits(sampler, seed, predictions.probabilities.argmax(1))
     purity = codes.mean_purity(counts)
     say(
-        f"Codes: {sampler.num_codes}; on average {purity:.1%} of a code's samples are its most "
+        f"Codes: {sampler.num_codes}; on average {purity:.1%} of a code's samples show its most "
         "common digit"
     )
     shares = counts.max(1) / np.maximum(1, counts.sum(1))

@@ -89,7 +89,7 @@ def read_array(path, names, kind, fits=None):
         raise unreadable(path, "arrays", error) from error
     if content[:4096].count(b",") > 99:
         raise UserError(f"{path}: is a CSV file; to convert it: {csv_conversion(path, content)}")
-    raise UserError(f"{path}: is no .npz, and no .npy or IDX file, plain or gzipped")
+    raise UserError(f"{path}: is not an .npz, .npy or IDX file, plain or gzipped")
 
 
 def choose_array(path, archive, names, kind, fits):

@@ -115,7 +115,7 @@ def introduction(settings, fixed, device, num_images, steps_done, writes):
         f"Digitgen: run {settings.run!r}, {begun}, to epoch {settings.epochs}",
         f"  on      {device}",
         f"  images  {num_images:,} from {settings.data}",
-        f"  steps   {steps:,} an epoch of {settings.batch_size} images, "
+        f"  steps   {steps:,} per epoch ({settings.batch_size} images each), "
         f"{max(0, settings.epochs * steps - steps_done):,} to go",
         f"  writes  {folders[0]} (checkpoints), {folders[1]} (grids, curves, history)"
         if writes

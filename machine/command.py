@@ -98,7 +98,7 @@ def run_command(settings_class, function, argv=None):
     except Exception as error:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # TensorFlow's
             raise
-        print_error("out of memory; ask for less at a time, or close what else uses it")
+        print_error("out of memory; ask for fewer images at a time, or close other programs")
     return 2
 
 

@@ -175,7 +175,7 @@ def reason_for_raw(folder):
     try:
         learned = runs.load_settings(folder)["run"].get("images")
     except UserError:
-        return f"{Path(folder) / 'settings.json'} does not say what the run learned"
+        return f"{Path(folder) / 'settings.json'} does not say what the run was trained on"
     if learned != data.MNIST_DIGEST:
-        return "the run learned other images than MNIST, which the classifier cannot judge"
+        return "the run was trained on images other than MNIST, which the classifier cannot judge"
     return None

@@ -89,7 +89,7 @@ class RejectionSampler:
             if not missing:
                 return found
         rare = ", ".join(str(digit) for digit in range(10) if len(places[digit]))
-        advice = f"too rare: {rare}; --min_confidence below {min_confidence:g} finds more"
+        advice = f"too rare: {rare}; try a --min_confidence below {min_confidence:g}"
         raise not_found(num, missing, advice)
 
 

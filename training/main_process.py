@@ -28,7 +28,7 @@ class NotFinite(UserError):
 
     def __init__(self, where, what):
         super().__init__(
-            f"{where}: no longer finite: {what}; no earlier checkpoint was overwritten. Resume "
+            f"{where}: {what} are no longer finite; no earlier checkpoint was overwritten. Resume "
             "or, if this happens again, start another --run with a lower --learning_rate"
         )
 
@@ -88,7 +88,11 @@ class MainProcess:
         self.run.check_room(trainer.num_bytes())
         progress, arrays = Progress(), self.run.load_state()
         if arrays:
-            check_finite(arrays, f"{self.run.folder}: its newest checkpoint, which you may delete,")
+            if bad := not_finite(arrays):
+                raise UserError(
+                    f"{self.run.folder}: the state of step {int(arrays['step']):,} has numbers "
+                    f"that are not finite ({bad}); delete it to go on from the one before"
+                )
             try:
                 progress.load(arrays)
             except (KeyError, TypeError, ValueError) as error:
@@ -192,7 +196,8 @@ class MainProcess:
     def write_state(self, state):
         """Write a training state, then its generator; raises UserError if they are not finite."""
         step = int(state["step"])
-        check_finite(state, f"step {step:,}")
+        if bad := not_finite(state):
+            raise NotFinite(f"step {step:,}", bad)
         self.run.save_state(step, state)
         self.write_generator(state)
 
@@ -200,7 +205,8 @@ class MainProcess:
         """Write the snapshot of a training state's generator, the `latest` or the `best`."""
         owner = "generator_ema/"
         arrays = {name.removeprefix(owner): state[name] for name in state if name.startswith(owner)}
-        check_finite(arrays, f"step {int(state['step']):,}")
+        if bad := not_finite(arrays):
+            raise NotFinite(f"step {int(state['step']):,}", bad)
         steps_per_epoch = len(self.trainer.images) // self.settings.batch_size
         arrays["epoch"] = np.array(int(state["step"]) / steps_per_epoch)
         arrays["num_codes"] = np.array(self.settings.num_codes)
@@ -217,11 +223,10 @@ class MainProcess:
         say(f"  {script_command('generate_digits.py', *words)}")
 
 
-def check_finite(arrays, where):
-    """Raise NotFinite, naming them, if arrays hold NaN or infinity.
+def not_finite(arrays):
+    """The names of up to three arrays that hold NaN or infinity; "" if all are finite.
 
     The history is exempt: epochs without an FID are NaN.
     """
     bad = [name for name in arrays if name != "history" and not np.isfinite(arrays[name]).all()]
-    if bad:
-        raise NotFinite(where, ", ".join(bad[:3]))
+    return ", ".join(bad[:3])
