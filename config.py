@@ -6,7 +6,6 @@ name. Flags that cannot be combined are refused here too.
 
 import dataclasses
 import functools
-import os
 from pathlib import Path
 
 from cli import Settings, UserError, between, local_path, matching, option
@@ -136,11 +135,6 @@ class TrainSettings(Settings):
     def num_clusters(self):
         """Number of clusters of the training images; 0 if the codes are free or there are none."""
         return self.num_codes if self.codes == "clusters" else 0
-
-    def may_have_workers(self):
-        """Whether TF_CONFIG or Slurm may describe a cluster of workers that share the run."""
-        is_described = self.strategy == "auto" and "TF_CONFIG" in os.environ
-        return is_described or self.strategy == "multi_worker"
 
     def fixed_on_resume(self):
         """The settings that affect training, which a resumed run keeps, as a dictionary."""

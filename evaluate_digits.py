@@ -55,7 +55,6 @@ class ImageSet(NamedTuple):
     pixels: np.ndarray  # uint8 (N, 28, 28), all that were drawn
     json: Path  # where the scores go
     pictures: str  # where the pictures go: the beginning of their paths
-    folder: Path | None = None  # of the run that drew them
     accepted: np.ndarray | None = None  # those that generate_digits.py keeps, where it rejects
     sampler: object | None = None  # the sampling.Sampler that drew them
 
@@ -86,12 +85,11 @@ def evaluate(settings, networks=None):
 
         classifier = DigitClassifier()
     if not image_sets:
-        names = settings.runs or [settings.run]
+        digest = data.digest(real["x_train"])
         image_sets = [
-            draw_images(dataclasses.replace(settings, run=name), classifier, networks)
-            for name in names
+            draw_images(dataclasses.replace(settings, run=name), classifier, networks, digest)
+            for name in settings.runs or [settings.run]
         ]
-        warn_of_other_images(settings, image_sets, data.digest(real["x_train"]))
     say("Computing the features of the real images")
     training, test = map(classifier.predict, real.values())
     columns = []  # a name and scores each
@@ -160,8 +158,11 @@ def output_paths(settings, json, pictures):
     return json, pictures
 
 
-def draw_images(settings, classifier, networks):
-    """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw."""
+def draw_images(settings, classifier, networks, digest):
+    """Images drawn by a run's generator, an ImageSet; raises UserError when it cannot draw.
+
+    Warns of a run that was trained on images with another data.digest.
+    """
     from sampling import acceptance
     from sampling.rejection import RejectionSampler
     from sampling.sampler import Sampler
@@ -171,6 +172,13 @@ def draw_images(settings, classifier, networks):
     start = "scores" if which == "latest" else f"scores-{which}"
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
+    if (learned := runs.images_learned(folder)) and learned != digest:
+        say(
+            f"warning: {folder.name} was trained on images other than those in {settings.data}, "
+            "so its scores mean little; give its own with --data, as an .npz with x_train and "
+            "x_test",
+            file=sys.stderr,
+        )
     snapshot = snapshots.load_snapshot(folder, which)
     sampler, seed = Sampler(load_generator(snapshot, networks)), settings.seed
     say(f"Drawing {settings.num_samples:,} images, seed {seed}, with {snapshot}")
@@ -185,21 +193,7 @@ def draw_images(settings, classifier, networks):
         rate = settings.num_samples / (int(blocks[-1].index[-1]) + 1)
         source["acceptance_rate"] = round(rate, 4)
         say(f"Acceptance rate: {rate:.1%}")
-    return ImageSet(folder.name, source, pixels, *paths, folder, accepted, sampler)
-
-
-def warn_of_other_images(settings, image_sets, digest):
-    """Warn about runs whose training images differ from the reference images, SHA-256 `digest`."""
-    for image_set in image_sets:
-        folder = image_set.folder or image_set.json.parent
-        known = (folder / "settings.json").exists()  # not so of a generator that someone gave you
-        if known and runs.load_settings(folder)["run"].get("images") != digest:
-            say(
-                f"warning: {image_set.name} was trained on images other than those in "
-                f"{settings.data}, so its scores mean little; give its own with --data, as an .npz "
-                "with x_train and x_test",
-                file=sys.stderr,
-            )
+    return ImageSet(folder.name, source, pixels, *paths, accepted, sampler)
 
 
 def write_pictures(start, drawn, training, densities, found, baseline):

@@ -5,9 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-# What downsample_few_channels computes: up to two channels, and these kernel sizes and strides.
-FEW_CHANNELS = 2
-FEW_CHANNELS_KERNELS = [((size, size), (2, 2)) for size in range(2, 7)]
+FEW_CHANNELS = 2  # the most that `downsample_few_channels` pays for
 
 
 class LearningRateMultiplier:
@@ -125,8 +123,8 @@ class Conv2D(LearningRateMultiplier, keras.layers.Conv2D):
         kernel = self.kernel * self.lr_multiplier
         height, width, channels = inputs.shape[1:]
         is_even = height % 2 == width % 2 == 0
-        has_kernel = (self.kernel_size, self.strides) in FEW_CHANNELS_KERNELS
-        if channels <= FEW_CHANNELS and is_even and has_kernel:
+        fits = is_even and self.kernel_size == (5, 5) and self.strides == (2, 2)
+        if channels <= FEW_CHANNELS and fits:
             return self.finish(downsample_few_channels(inputs, kernel))
         return self.finish(self.convolution_op(inputs, kernel))
 
@@ -146,7 +144,7 @@ class Conv2DTranspose(LearningRateMultiplier, keras.layers.Conv2DTranspose):
 
 @tf.custom_gradient
 def downsample_few_channels(x, kernel):
-    """Convolution (n, 2h, 2w, b) to (n, h, w, c) by kernel (k, k, b, c), k from 2 to 6, stride 2.
+    """Convolution (n, 2h, 2w, b) to (n, h, w, c) by kernel (5, 5, b, c), stride 2.
 
     TensorFlow's own, but its gradient is `upsample_few_channels`.
     """
@@ -168,10 +166,8 @@ def upsample_few_channels(x, kernel):
     def gradients(upstream):
         return downsample_few_channels(upstream, kernel), kernel_gradient(upstream, x, kernel)
 
-    size, _, few, channels = kernel.shape
-    before = 2 - (size - 2) // 2
-    padding = [before, 6 - size - before]
-    kernel_6 = tf.pad(kernel, [padding, padding, [0, 0], [0, 0]])
+    _, _, few, channels = kernel.shape
+    kernel_6 = tf.pad(kernel, [[1, 0], [1, 0], [0, 0], [0, 0]])
     # Pixel 2i + a takes from x[i + d] what entry a + 2 - 2d of the 6x6 kernel says, d = -1, 0, 1.
     phases = tf.reverse(tf.reshape(kernel_6, [3, 2, 3, 2, few, channels]), [0, 2])
     phases = tf.reshape(tf.transpose(phases, [0, 2, 5, 1, 3, 4]), [3, 3, channels, 4 * few])

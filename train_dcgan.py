@@ -33,11 +33,7 @@ def train(settings, networks=None):
 
         return print_report(settings)
     locks.check_system()
-    images, is_main = load_images(settings), True
-    if settings.may_have_workers():
-        from machine import cluster
-
-        is_main = cluster.is_chief(settings.strategy)
+    images = load_images(settings)
     with importing_tensorflow(use_gpu=True):  # only now, because it takes seconds
         from training.distributed import Devices, errors_explained
         from training.loop import Loop
@@ -49,17 +45,16 @@ def train(settings, networks=None):
     fixed = settings.fixed_on_resume()
     fixed |= {"images": data.digest(images), "losses": describe_losses()}
     if settings.dry_run:
-        return print_plan(settings, fixed, devices.description, len(images))
+        return print_plan(settings, fixed, devices, len(images))
     with (
         errors_explained(devices.strategy),
-        main_process(settings, fixed, devices.description, is_main) as process,
+        main_process(settings, fixed, devices) as process,
     ):
         trainer = Trainer(settings, images, devices.strategy, devices.compiled, networks)
         devices.workers.check_same(fixed | {"epochs": settings.epochs})
         progress = process.resume(trainer) if process else Progress()
         devices.workers.broadcast(trainer.variables().values())
-        steps_done, device = trainer.steps_done, devices.description
-        say(introduction(settings, fixed, device, len(images), steps_done, is_main))
+        say(introduction(settings, fixed, devices, len(images), trainer.steps_done))
         stopped_by = Loop(settings, trainer, progress, process, devices.workers).run()
         return conclude(settings, trainer, progress, process, stopped_by)
 
@@ -92,7 +87,7 @@ def load_images(settings):
     return images
 
 
-def print_plan(settings, fixed, device, num_images):
+def print_plan(settings, fixed, devices, num_images):
     """Print what training would do and write: --dry_run."""
     from machine.provenance import describe_invocation
 
@@ -100,12 +95,12 @@ def print_plan(settings, fixed, device, num_images):
     if not settings.fresh:
         run.check_settings(fixed)
         steps_done = run.steps_saved()
-    say(json.dumps(describe_invocation(settings, device, fixed["images"]), indent=2))
-    say(introduction(settings, fixed, device, num_images, steps_done, True))
+    say(json.dumps(describe_invocation(settings, devices.description, fixed["images"]), indent=2))
+    say(introduction(settings, fixed, devices, num_images, steps_done))
     say("Nothing was trained or written: this was a dry run.")
 
 
-def introduction(settings, fixed, device, num_images, steps_done, writes):
+def introduction(settings, fixed, devices, num_images, steps_done):
     steps = num_images // settings.batch_size
     begun = f"resumed after epoch {format_epochs(steps_done / steps)}" if steps_done else "new"
     folders = [
@@ -113,12 +108,12 @@ def introduction(settings, fixed, device, num_images, steps_done, writes):
     ]
     lines = [
         f"Digitgen: run {settings.run!r}, {begun}, to epoch {settings.epochs}",
-        f"  on      {device}",
+        f"  on      {devices.description}",
         f"  images  {num_images:,} from {settings.data}",
         f"  steps   {steps:,} per epoch ({settings.batch_size} images each), "
         f"{max(0, settings.epochs * steps - steps_done):,} to go",
         f"  writes  {folders[0]} (checkpoints), {folders[1]} (grids, curves, history)"
-        if writes
+        if devices.is_main
         else "  writes  nothing: the first worker writes",
     ]
     if settings.evaluate_every and fixed["images"] != data.MNIST_DIGEST:

@@ -75,12 +75,10 @@ class Judge:
             metrics.fid(metrics.moments(drawn.features), metrics.moments(test.features))
             for drawn, test in zip((first, second), self.tests)
         )
-        prdc = metrics.prdc(first.features, self.tests[0].features)
+        prdc, _ = metrics.prdc(first.features, self.tests[0].features)
         return {
             **dict(zip(("fid_test", "fid_second"), fids)),
-            "precision": prdc.precision,
-            "recall": prdc.recall,
-            "coverage": prdc.coverage,
+            **{name: prdc[name] for name in ("precision", "recall", "coverage")},
             "sure": float(np.mean(second.probabilities.max(1) > SURE)),
             "pale_ink": float(ink.measure_pixels(digits).mean(0)[0]),
         }

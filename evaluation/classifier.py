@@ -45,10 +45,11 @@ class DigitClassifier:
         path = Path(path)
         advice = "restore it and its .sha256, or train one: "
         advice += script_command("train_classifier.py", "--overwrite")
-        if not path.is_file():
-            raise UserError(f"{path}: the digit classifier is missing; {advice}")
         if not files.is_intact(path):
-            raise UserError(f"{path}: is not the file that {path.name}.sha256 names; {advice}")
+            raise UserError(
+                f"{path}: the digit classifier is missing, or is not the file that "
+                f"{path.name}.sha256 names; {advice}"
+            )
         self.sha256 = files.checksum_path(path).read_text().split()[0]
         classifier = build_classifier()
         assign_all(named_variables(classifier), read_npz(path), path)

@@ -22,16 +22,6 @@ class Moments(NamedTuple):
     covariance: np.ndarray
 
 
-class PRDC(NamedTuple):
-    """Precision, recall, density, coverage, and the density of each sample, float (N,)."""
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    densities: np.ndarray
-
-
 def require(num, needed, what):
     """Raise UserError unless there are as many digits as needed."""
     if num < needed:
@@ -159,7 +149,8 @@ def prdc(features, reference, k=5):
     A digit's ball reaches to its k-th nearest neighbour in its own set. Precision: digits within
     any reference ball; recall: reference digits within any ball of ours (Kynkäänniemi et al.
     2019). Density: in how many reference balls a digit lies, over k; coverage: reference balls
-    that hold a digit (Naeem et al. 2020). All from 0 to 1, but for the density.
+    that hold a digit (Naeem et al. 2020). All from 0 to 1, but for the density. Returns them by
+    name, and the density of each digit, float (N,).
     """
     require(min(len(features), len(reference)), k + 1, "precision and recall")
     own_radii, reference_radii = squared_radii(features, k), squared_radii(reference, k)
@@ -170,13 +161,13 @@ def prdc(features, reference, k=5):
         densities[rows] = inside.sum(1) / k
         covered |= inside.any(0)
         recalled |= (table < own_radii[rows, None]).any(0)
-    return PRDC(
-        float((densities > 0).mean()),
-        float(recalled.mean()),
-        float(densities.mean()),
-        float(covered.mean()),
-        densities,
-    )
+    scores = {
+        "precision": float((densities > 0).mean()),
+        "recall": float(recalled.mean()),
+        "density": float(densities.mean()),
+        "coverage": float(covered.mean()),
+    }
+    return scores, densities
 
 
 def inception_score(probabilities):
@@ -222,5 +213,6 @@ def copying_z(distances, held_out_distances, cells, held_out_cells, fewest=20):
         if min(len(ours), len(theirs)) >= fewest:
             scores.append(rank_z(ours, theirs))
             weights.append(len(theirs))
-    require(10 * fewest * bool(scores), 10 * fewest, "the copying test")
+    if not scores:
+        raise UserError(f"the copying test needs {fewest} digits of one kind in both sets")
     return float(np.average(scores, weights=weights))

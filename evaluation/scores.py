@@ -33,8 +33,7 @@ def real_baseline(num, training, test):
 
 def compare(to_training, to_test, copy_candidates, training, test):
     """Scores and densities of the images to be compared with training and with test images."""
-    prdc = metrics.prdc(to_test.features[: len(test.pixels)], test.features)._asdict()
-    densities = prdc.pop("densities")
+    prdc, densities = metrics.prdc(to_test.features[: len(test.pixels)], test.features)
     scores = (
         distances("training", to_training, training)
         | distances("test", to_test, test)

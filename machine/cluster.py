@@ -18,22 +18,6 @@ EXAMPLE = (
 )
 
 
-def is_chief(strategy):
-    """Whether this process writes the run: all do but the later workers of a cluster.
-
-    `strategy` is the setting of this name. Raises UserError when a cluster is needed and none is
-    described, or when TF_CONFIG is malformed or lacks this process.
-    """
-    if task := task_of_tf_config():
-        workers, kind, index = task
-        return kind == "chief" or (index == 0 and "chief" not in workers)
-    if strategy == "multi_worker" and "SLURM_PROCID" not in os.environ:
-        raise UserError(
-            f"--strategy multi_worker: set TF_CONFIG, for example to {EXAMPLE}, or use srun"
-        )
-    return strategy != "multi_worker" or os.environ["SLURM_PROCID"] == "0"
-
-
 def task_of_tf_config():
     """The workers that TF_CONFIG names, and the kind and index of this one; None if it names none.
 
@@ -107,16 +91,22 @@ def wait_for_workers(addresses, own):
 def find_cluster(settings):
     """The tf.train.ClusterSpec of TF_CONFIG, or else of Slurm, and this task's kind and index.
 
-    None if TF_CONFIG describes none and --strategy multi_worker does not ask for Slurm's. Raises
+    None where --strategy asks for no cluster, or is auto and TF_CONFIG describes none. Raises
     UserError when what they describe is not a cluster.
     """
     import tensorflow as tf
 
+    if settings.strategy not in ("auto", "multi_worker"):
+        return None
     if task := task_of_tf_config():
         workers, kind, index = task
         return tf.train.ClusterSpec(workers), kind, index
-    if settings.strategy != "multi_worker":
+    if settings.strategy == "auto":
         return None
+    if "SLURM_PROCID" not in os.environ:
+        raise UserError(
+            f"--strategy multi_worker: set TF_CONFIG, for example to {EXAMPLE}, or use srun"
+        )
     try:
         # More GPUs than any node has: gpus_of_task decides which ones are ours.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli import UserError, drop_output, parse, say
+from cli import UserError, parse, say
 from config import REPOSITORY
 
 # errno values of an output that is closed or full.
@@ -34,7 +34,7 @@ if sys.excepthook is sys.__excepthook__:  # not in a notebook, which has its own
 def is_ours(name):
     """Whether a module of this name is part of this project: its absence is a fault of ours."""
     first = (name or "").partition(".")[0]
-    return any((REPOSITORY / each).exists() for each in (f"{first}.py", first))
+    return bool(first) and any((REPOSITORY / each).exists() for each in (f"{first}.py", first))
 
 
 def missing_package(error):
@@ -86,13 +86,9 @@ def run_command(settings_class, function, argv=None):
             raise
         print_error(missing_package(error))
     except OSError as error:
-        where = error.filename
-        if where is None and error.errno in OUTPUT_GONE:
-            where = "standard output"
-            drop_output(1)
-        if where is None:
+        if error.filename is None and error.errno not in OUTPUT_GONE:
             raise
-        print_error(f"{where}: {error.strerror}")
+        print_error(f"{error.filename or 'the output'}: {error.strerror}")
     except KeyboardInterrupt:
         return 130
     except Exception as error:

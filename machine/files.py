@@ -151,9 +151,7 @@ def flush(path):
         with contextlib.suppress(ImportError, AttributeError, OSError):  # not on every disk
             import fcntl
 
-            fcntl.fcntl(
-                descriptor, fcntl.F_FULLFSYNC
-            )  # macOS, whose fsync stops at the disk's cache
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS: its fsync stops at the disk's cache
             return
         os.fsync(descriptor)
     except OSError as error:

@@ -9,7 +9,6 @@ draws (Verine et al. 2024). The classifier has seen labels; the GAN has not.
 """
 
 import contextlib
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -172,10 +171,9 @@ def calibrate_generator(generator, classifier):
 
 def reason_for_raw(folder):
     """Why a run's samples are drawn without rejection, or None if the run learned MNIST."""
-    try:
-        learned = runs.load_settings(folder)["run"].get("images")
-    except UserError:
-        return f"{Path(folder) / 'settings.json'} does not say what the run was trained on"
+    learned = runs.images_learned(folder)
+    if learned is None:
+        return f"{folder / 'settings.json'} does not say what the run was trained on"
     if learned != data.MNIST_DIGEST:
         return "the run was trained on images other than MNIST, which the classifier cannot judge"
     return None

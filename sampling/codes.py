@@ -3,7 +3,7 @@
 import numpy as np
 
 from machine import files
-from sampling.randomness import BLOCK, codes_of, with_code
+from sampling.randomness import BLOCK, with_code
 from storage import images
 
 TITLE = "a row per code, the same remaining noise along a column"
@@ -28,7 +28,8 @@ def count_digits(sampler, seed, labels):
     counts = np.zeros((sampler.num_codes, 10), int)
     for first in range(0, len(labels), BLOCK):
         part = labels[first : first + BLOCK]
-        codes = codes_of(sampler.noise(seed, range(first, first + len(part))), sampler.code_bias)
+        noise = sampler.noise(seed, range(first, first + len(part)))
+        codes = sampler.code_layer.codes_of(noise).numpy()
         np.add.at(counts, (codes, part), 1)
     return counts
 

@@ -55,21 +55,14 @@ def sample_noise(seed, indices, dim):
     return np.stack([noise[block][place] for block, place in zip(blocks, places)])
 
 
-def codes_of(z, bias):
-    """The discrete codes of noise (N, dim), int (N,), as layers.DiscreteCode reads them.
-
-    A code is which of the first K numbers, plus the bias (K,), is the largest.
-    """
-    return np.argmax(z[:, : len(bias)] + bias, axis=1)
-
-
 def with_code(z, code, bias):
     """Noise (N, dim) with this code, as layers.DiscreteCode with this bias (K,) reads it.
 
     The largest of its first K numbers, plus the bias, is swapped into the place of the code.
     """
-    rows, largest, z = np.arange(len(z)), codes_of(z, bias), z.copy()
+    rows, z = np.arange(len(z)), z.copy()
     numbers = z[:, : len(bias)] + bias
+    largest = numbers.argmax(1)
     numbers[rows, largest], numbers[rows, code] = numbers[rows, code], numbers[rows, largest]
     z[:, : len(bias)] = numbers - bias
     return z

@@ -151,7 +151,7 @@ def write_npz(file, samples):
 
 
 def write_idx(file, blocks, num):
-    """Write uint8 blocks (some, ...), `num` in all, as a gzipped IDX file (readers.read_idx)."""
+    """Write uint8 blocks (some, ...), `num` in all, as a gzipped IDX file (readers.parse)."""
     with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         for number, block in enumerate(blocks):
             if not number:

@@ -33,8 +33,8 @@ def new_figure(**options):
     return figure
 
 
-def grid_shape(num_images):
-    """(rows, columns) for a number of images: fewest empty places, then nearest to a square."""
+def grid_columns(num_images):
+    """Columns of the grid of so many images: fewest empty places, then nearest to a square."""
     narrowest = math.ceil(math.sqrt(num_images))
     widest = max(narrowest, math.isqrt(3 * num_images))
 
@@ -42,14 +42,13 @@ def grid_shape(num_images):
         rows = math.ceil(num_images / columns)
         return rows * columns - num_images, columns
 
-    columns = min(range(narrowest, widest + 1), key=waste)
-    return math.ceil(num_images / columns), columns
+    return min(range(narrowest, widest + 1), key=waste)
 
 
 def make_grid(digits, columns=None, background=0):
     """One picture, uint8 (height, width), of digits uint8 (N, h, w), row by row on `background`."""
     num, height, width = digits.shape
-    columns = columns or grid_shape(num)[1]
+    columns = columns or grid_columns(num)
     rows = math.ceil(num / columns)
     cells = np.full((rows * columns, height + GAP, width + GAP), background, np.uint8)
     cells[:num, :height, :width] = digits

@@ -28,16 +28,7 @@ import numpy as np
 
 from cli import UserError, say
 from config import PRETRAINED, REPOSITORY, TrainSettings
-from machine.files import (
-    PATIENCE,
-    atomic_file,
-    check_writable,
-    checksum_command,
-    checksum_path,
-    is_intact,
-    remove_partial_files,
-    replace_with_checksum,
-)
+from machine import files
 from machine.locks import Lock
 from readers import read_npz
 
@@ -77,7 +68,7 @@ class Run:
         self.lock = None
 
     def __enter__(self):
-        check_writable(self.folder)
+        files.check_writable(self.folder)
         self.lock = Lock(self.folder / "lock")
         try:
             # Pictures of a run without checkpoints are not those of the one that begins now.
@@ -85,8 +76,8 @@ class Run:
             if has_old_pictures or (self.is_begun() and self.settings.fresh):
                 self.set_aside()
             for folder in (self.folder, self.samples):
-                check_writable(folder)
-            remove_partial_files(self.folder, self.samples)
+                files.check_writable(folder)
+            files.remove_partial_files(self.folder, self.samples)
         except BaseException:
             self.lock.release()
             raise
@@ -123,7 +114,7 @@ class Run:
                     "changed"
                 ) from error
         say(f"Set the old run aside as {self.folder}.old-{number}")
-        check_writable(self.folder)
+        files.check_writable(self.folder)
         self.lock.release()
         self.lock = Lock(self.folder / "lock")
 
@@ -145,7 +136,7 @@ class Run:
         """Write settings.json: what is fixed on resume, and one more invocation."""
         document = load_settings(self.folder) if self.is_begun() else {"run": fixed}
         document["invocations"] = [*document.get("invocations", []), invocation]
-        with atomic_file(self.folder / "settings.json") as file:
+        with files.atomic_file(self.folder / "settings.json") as file:
             file.write(json.dumps(document, indent=2).encode() + b"\n")
 
     def steps_saved(self):
@@ -172,11 +163,11 @@ class Run:
         """Write the training state after `step` steps, its checksum first; drop the oldest."""
         packed = io.BytesIO()
         np.savez(packed, **arrays)
-        replace_with_checksum(self.folder / f"state-{step:09d}.npz", packed.getbuffer())
+        files.replace_with_checksum(self.folder / f"state-{step:09d}.npz", packed.getbuffer())
         for old in self.states()[:-STATES_KEPT]:
             with contextlib.suppress(OSError):  # held by another program: later, then
                 old.unlink()
-                checksum_path(old).unlink(missing_ok=True)
+                files.checksum_path(old).unlink(missing_ok=True)
 
     def load_state(self):
         """Arrays of the newest whole training state, or None where the run has not saved any.
@@ -186,12 +177,12 @@ class Run:
         """
         damaged = []
         for path in reversed(self.states()):
-            if not checksum_path(path).exists():
+            if not files.checksum_path(path).exists():
                 raise UserError(
                     f"{path}: its checksum is not beside it, so it may be damaged; copy that too, "
-                    f"or, to go on from the state as it is: {checksum_command(path)}"
+                    f"or, to go on from the state as it is: {files.checksum_command(path)}"
                 )
-            if is_intact(path):
+            if files.is_intact(path):
                 for bad in damaged:
                     say(f"warning: {bad} is damaged, set aside; using {path}", file=sys.stderr)
                     bad.rename(bad.with_name(bad.name + ".damaged"))
@@ -206,12 +197,12 @@ class Run:
 
     def save_generator(self, arrays, which="latest"):
         """Write a generator snapshot, the `latest` or the `best`."""
-        with atomic_file(self.folder / SNAPSHOTS[which], PATIENCE) as file:
+        with files.atomic_file(self.folder / SNAPSHOTS[which], files.PATIENCE) as file:
             np.savez(file, **arrays)
 
     def save_history(self, history):
         """Write the history, a list of EpochRecord, as samples/<run>/history.csv."""
-        with atomic_file(self.samples / "history.csv", can_wait=True) as file:
+        with files.atomic_file(self.samples / "history.csv", can_wait=True) as file:
             text = io.TextIOWrapper(file, newline="", write_through=True)
             csv.writer(text).writerows([EpochRecord._fields, *history])
             text.detach()
@@ -260,6 +251,12 @@ def load_settings(folder):
         return document
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); --fresh starts over") from error
+
+
+def images_learned(folder):
+    """The data.digest of the images that a run learned, or None if its settings do not say."""
+    with contextlib.suppress(UserError):
+        return load_settings(folder)["run"].get("images")
 
 
 def format_epochs(epochs):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras.layers import Flatten, Reshape
 
 import train_dcgan
@@ -118,6 +119,11 @@ def damaged(content, dice):
             dice.randbytes(place % 99),
         ]
     )
+
+
+def codes_of(noise, bias):
+    """Which of the first numbers, plus the bias, is the largest."""
+    return np.argmax(noise[:, : len(bias)] + bias, 1)
 
 
 def open_run(folder, **settings):

@@ -98,7 +98,6 @@ def test_a_port_in_use_is_refused(tmp_path, data_path):
 @pytest.mark.parametrize("text", ["", "{}", '{"task": {"type": "worker", "index": 0}}'])
 def test_without_a_cluster_in_tf_config_training_is_alone(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert cluster.is_chief("auto")
     strategy = distributed.connect(TrainSettings())
     assert strategy.cluster_resolver is None
 
@@ -149,21 +148,15 @@ def test_multi_worker_needs_a_cluster(tmp_path, data_path, capsys):
     assert "TF_CONFIG" in one_line(capsys.readouterr().err)
 
 
-def test_the_first_worker_is_the_chief_unless_there_is_a_chief(monkeypatch):
-    assert cluster.is_chief("auto")
-    for index in (0, 1):
-        monkeypatch.setenv("TF_CONFIG", tf_config(free_ports(2), index))
-        assert cluster.is_chief("auto") == (index == 0)
-        assert not TrainSettings(strategy="one").may_have_workers()
-    monkeypatch.setenv("TF_CONFIG", tf_config(free_ports(2), 0, chief=["127.0.0.1:1"]))
-    assert not cluster.is_chief("auto")
-
-
-def test_the_first_task_of_slurm_is_the_chief(monkeypatch):
-    for number in ("0", "1"):
-        monkeypatch.setenv("SLURM_PROCID", number)
-        assert cluster.is_chief("multi_worker") == (number == "0")
-        assert cluster.is_chief("auto")  # Slurm's variables alone make no cluster
+def test_a_cluster_is_that_of_tf_config_unless_one_device_is_asked_for(monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert cluster.find_cluster(TrainSettings()) is None  # Slurm's variables alone make no cluster
+    monkeypatch.setenv("TF_CONFIG", tf_config(free_ports(2), 1))
+    for strategy in ("auto", "multi_worker"):
+        spec, *task = cluster.find_cluster(TrainSettings(strategy=strategy))
+        assert spec.num_tasks("worker") == 2 and task == ["worker", 1]
+    for strategy in ("one", "mirrored"):
+        assert cluster.find_cluster(TrainSettings(strategy=strategy)) is None
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import pytest
 
 import generate_digits
 from evaluation.classifier import DigitClassifier
-from helpers import one_line, roots
-from sampling.randomness import codes_of, sample_noise
+from helpers import codes_of, one_line, roots
+from sampling.randomness import sample_noise
 from storage import images
 
 

@@ -32,7 +32,7 @@ def slopes(layer, inputs, upstream):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(
     ("size", "shape"),
-    [*((size, (8, 8)) for size in (2, 3, 4, 5, 6)), (5, (7, 7)), (5, (8, 7)), ((5, 3), (8, 8))],
+    [*((size, (8, 8)) for size in (3, 4, 5)), (5, (7, 7)), (5, (8, 7)), ((5, 3), (8, 8))],
 )
 def test_a_convolution_of_few_channels_is_keras_own(size, shape, channels):
     keras.utils.set_random_seed(0)

@@ -26,7 +26,7 @@ from storage import images, runs
 from storage.runs import Run
 from training import main_process
 from training.main_process import MainProcess, not_finite
-from training.progress import UNSCORED, EpochScore, Progress
+from training.progress import Progress
 from training.step import Trainer
 
 IMAGES = np.zeros((50, 28, 28), np.uint8)
@@ -51,7 +51,7 @@ def main(tmp_path, clock, monkeypatch):
     with Run(settings) as run:
         main = MainProcess(run, {"images": data.MNIST_DIGEST}, "a device")
         assert main.resume(Trainer(settings, IMAGES, networks=TinyNetworks)).history == []
-        main.score = lambda epoch: EpochScore(9.0, 1.0)
+        main.score = lambda epoch: (9.0, 1.0)
         yield main
         main.close()
 
@@ -140,13 +140,13 @@ def test_what_was_saved_comes_back_with_the_generator(main):
 
 def test_the_best_generator_is_kept(main):
     fids = iter([5.0, 3.0, 4.0])
-    main.score = lambda epoch: EpochScore(next(fids), 1.0)
+    main.score = lambda epoch: (next(fids), 1.0)
     end_epochs(main, 3)
     assert read_npz(main.run.folder / "generator-best.npz")["epoch"] == 2
 
 
 def test_a_warning_is_given_once(main, capsys):
-    main.score = lambda epoch: EpochScore(9.0, 0.0)
+    main.score = lambda epoch: (9.0, 0.0)
     end_epochs(main, 3)
     assert "digits have vanished" in one_line(capsys.readouterr().err)
 
@@ -156,11 +156,11 @@ def test_epochs_of_mnist_are_scored_as_often_as_asked(main, monkeypatch):
     monkeypatch.setattr(main.logger.scorer, "num_samples", 5)
     monkeypatch.setattr(main.logger.scorer, "score", lambda pixels: (len(pixels), 0.5))
     before = main.trainer.state()
-    assert main.score(1) is UNSCORED and main.score(3) is UNSCORED
-    assert main.score(2) == EpochScore(fid=5, rarest_digit=0.5)
+    assert main.score(1) == main.score(3) == ()
+    assert main.score(2) == (5, 0.5)
     np.testing.assert_equal(main.trainer.state(), before)
     main.learns_mnist = False
-    assert main.score(2) is UNSCORED
+    assert main.score(2) == ()
 
 
 def test_a_run_of_mnist_is_scored_and_its_best_generator_draws(

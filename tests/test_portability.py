@@ -97,7 +97,7 @@ def test_a_crash_of_tensorflow_while_it_loads_is_shown(tmp_path):
 
 BROKEN = {
     "numpy": "raise ModuleNotFoundError('No module named x', name='numpy')",
-    "imageio": "raise ImportError('libx.so: cannot open shared object file', name='imageio')",
+    "imageio": "raise ImportError('libx.so: cannot open shared\\nobject file')",  # without a name
     "tensorflow": "raise ModuleNotFoundError('No module named x', name='tensorflow')",
     "keras": "raise TypeError('Descriptors cannot be created directly.\\nSee ...')",
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storage.runs import EpochRecord
-from training.progress import EpochScore, Progress
+from training.progress import Progress
 
 METRICS = np.random.default_rng(0).random((5, 4), np.float32)
 
@@ -28,7 +28,7 @@ def test_an_epoch_is_the_mean_of_its_steps():
     progress.add(METRICS[:3], seconds=0.5)
     progress.add(METRICS[3:], seconds=0.3)
     np.testing.assert_allclose(progress.means(), METRICS.mean(0), rtol=1e-6)
-    progress.end_epoch(40, *EpochScore(fid=7.0, rarest_digit=0.9, pale_ink=1.2, smear=1.1))
+    progress.end_epoch(40, 7.0, 0.9, 1.2, 1.1)
     (record,) = progress.history
     assert record[:2] == (1, 5) and record.seconds == pytest.approx(0.8)
     assert record.images_per_second == pytest.approx(5 * 40 / 0.8)

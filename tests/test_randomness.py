@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from helpers import codes_of
 from sampling.randomness import (
     BLOCK,
     DROPOUT,
     SAMPLING,
     TRAINING,
-    codes_of,
     normal_noise,
     random_key,
     sample_noise,

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from evaluation.metrics import nearest, squared_distances
+
 COMPONENTS = 64  # principal components in which images are compared
 SAMPLE = 10_000  # images that make the graph of neighbours, and that centres are first fitted to
 NEIGHBOURS = 10  # of an image in the graph, itself included
 KEPT = 0.1  # what an image keeps of its own features when it takes its neighbours'
-CHUNK = 2000  # images whose distances to all centres or neighbours are computed at once
+CHUNK = 2000  # images whose edges are computed at once
 
 
 def find_clusters(images, num_clusters, seed):
@@ -22,13 +24,13 @@ def find_clusters(images, num_clusters, seed):
     sample = features[chosen]
     centres = sample[:num_clusters].copy()
     for turn in range(400):
-        clusters = nearest(sample, centres)
+        _, clusters = nearest(sample, centres)
         centres = means(sample, clusters, centres)
         sizes = np.bincount(clusters, minlength=num_clusters)
         if turn % 4 == 3 and turn < 380 and sizes.max() > 2 * sizes.min():
             centres[sizes.argmin()] = random.choice(sample[clusters == sizes.argmax()])
     for _ in range(5):
-        clusters = nearest(features, centres)
+        _, clusters = nearest(features, centres)
         centres = means(features, clusters, centres)
     return clusters.astype(np.int64)
 
@@ -63,28 +65,15 @@ def smooth(features, sample):
     """
     num = min(NEIGHBOURS, len(sample))
     of_sample, of_all = (
-        np.concatenate([np.argpartition(each, num - 1)[:, :num] for each in distances(x, sample)])
+        np.concatenate(
+            [table.argpartition(num - 1)[:, :num] for _, table in squared_distances(x, sample)]
+        )
         for x in (sample, features)
     )
     smoothed = sample
     for _ in range(20):
         smoothed = (1 - KEPT) * smoothed[of_sample].mean(1) + KEPT * sample
     return (1 - KEPT) * smoothed[of_all].mean(1) + KEPT * features
-
-
-def distances(features, centres):
-    """Squared distances between features (N, d) and centres (K, d), but for the features' lengths.
-
-    Yields float32 (at most CHUNK, K).
-    """
-    lengths = (centres**2).sum(1)
-    for first in range(0, len(features), CHUNK):
-        yield lengths - 2 * features[first : first + CHUNK] @ centres.T
-
-
-def nearest(features, centres):
-    """Which of the centres (K, d) is nearest to each of the features (N, d)."""
-    return np.concatenate([each.argmin(1) for each in distances(features, centres)])
 
 
 def means(features, clusters, centres):

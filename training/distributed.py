@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cli import UserError, say
 from config import REPOSITORY
+from machine import cluster
 from machine.command import pip_command
 from machine.loading import has_driver, shortened
 
@@ -31,12 +32,7 @@ def connect(settings):
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    task = None
-    if settings.may_have_workers():
-        from machine import cluster
-
-        task = cluster.find_cluster(settings)
-    if task:
+    if task := cluster.find_cluster(settings):
         spec, kind, index = task
         share = settings.batch_size // len(cluster.addresses(spec))
         gpus = use_gpus(cluster.gpus_of_task(visible_gpus(), spec, kind, index), share)
@@ -203,7 +199,10 @@ def describe(strategy):
 
 
 class Devices:
-    """What a run computes on: its strategy, whether XLA compiles the step, and the workers."""
+    """What a run computes on: its strategy, whether XLA compiles the step, and the workers.
+
+    `is_main`: whether this process writes the run, as all but a cluster's later workers do.
+    """
 
     def __init__(self, settings):
         self.strategy = connect(settings)
@@ -211,6 +210,7 @@ class Devices:
             tf.zeros([]) + 1  # starts the GPU, so that it fails before the run is opened
         self.compiled = use_xla(settings, self.strategy)
         self.workers = Workers(self.strategy)
+        self.is_main = self.strategy.extended.should_checkpoint
         self.description = describe(self.strategy)
         if has_driver():
             from machine import gpu

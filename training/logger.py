@@ -8,6 +8,7 @@ import math
 import sys
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from cli import UserError
@@ -49,7 +50,7 @@ class Logger:
         return np.concatenate([*self.sampler.sample(num_samples, self.run.settings.seed)])
 
     def score(self):
-        """The fields of progress.EpochScore for the generator's EMA."""
+        """FID, rarest digit, pale ink and smear of the generator's EMA, as in EpochRecord."""
         return self.scorer.score(self.draw(self.scorer.num_samples))
 
     def save_grid(self, epoch, digits):
@@ -145,8 +146,6 @@ def open_tensorboard(folder):
     """A writer of TensorBoard logs, or None where the tensorboard package is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
-    import tensorflow as tf
-
     with log_errors_explained(folder):
         return tf.summary.create_file_writer(str(folder))
 
@@ -154,8 +153,6 @@ def open_tensorboard(folder):
 @contextlib.contextmanager
 def logging_to(logs, folder, epoch):
     """tf.summary, whose functions log to a folder's TensorBoard logs as of an epoch."""
-    import tensorflow as tf
-
     with log_errors_explained(folder), logs.as_default(step=epoch):
         yield tf.summary
         logs.flush()
@@ -163,8 +160,6 @@ def logging_to(logs, folder, epoch):
 
 def drop_later_events(path, step):
     """Rewrite a file of TensorBoard's logs without the events after a step, if it has any."""
-    import tensorflow as tf
-
     events = []
     with contextlib.suppress(tf.errors.OpError):  # its end is cut off where training was killed
         events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
@@ -178,8 +173,6 @@ def drop_later_events(path, step):
 @contextlib.contextmanager
 def log_errors_explained(folder):
     """Turn TensorFlow's errors about a file that cannot be written into one UserError."""
-    import tensorflow as tf
-
     try:
         yield
     except tf.errors.OpError as error:

@@ -17,7 +17,7 @@ from machine.command import script_command
 from machine.plotting import plain_matplotlib
 from machine.provenance import describe_invocation
 from storage.runs import Run
-from training.progress import UNSCORED, EpochScore, Progress
+from training.progress import Progress
 from training.writer import BackgroundWriter
 
 PAUSE = 10  # seconds between two pictures of the curves and, by default, between two saves
@@ -34,29 +34,30 @@ class NotFinite(UserError):
 
 
 @contextlib.contextmanager
-def main_process(settings, fixed, device, is_main):
+def main_process(settings, fixed, devices):
     """The MainProcess of the run that the settings name, which is locked meanwhile.
 
     None in the later workers of a cluster. `fixed` maps what is fixed on resume to JSON values: the
-    settings, the losses, and `images` to the data.digest of the training images. `device` says on
-    what the run is trained. Raises UserError when the run is locked, or began with other values.
+    settings, the losses, and `images` to the data.digest of the training images. `devices` are the
+    distributed.Devices. Raises UserError when the run is locked, or began with other values.
     """
-    if not is_main:
+    if not devices.is_main:
         yield None
         return
     with Run(settings) as run:
         run.check_settings(fixed)
         with plain_matplotlib():
             pass  # fails now rather than after an epoch
-        with contextlib.closing(MainProcess(run, fixed, device)) as process:
+        with contextlib.closing(MainProcess(run, fixed, devices.description)) as process:
             yield process
 
 
 class MainProcess:
     """Resumes, scores, draws, logs and saves a storage.runs.Run.
 
-    `fixed` and `device` are as in main_process. States are copied between two steps; a thread
-    writes them while training goes on, and its errors are raised by the next call.
+    `fixed` is as in main_process, and `device` says on what the run is trained. States are copied
+    between two steps; a thread writes them while training goes on, and its errors are raised by
+    the next call.
     """
 
     def __init__(self, run, fixed, device):
@@ -142,9 +143,9 @@ class MainProcess:
         """
         epoch = len(progress.history) + 1
         is_last = epoch == self.settings.epochs
-        score = self.score(epoch)
-        logger, is_best = self.logger, score.fid < progress.best_fid()
-        progress.end_epoch(self.settings.batch_size, *score)
+        logger, best_fid = self.logger, progress.best_fid()
+        progress.end_epoch(self.settings.batch_size, *self.score(epoch))
+        is_best = progress.history[-1].fid < best_fid  # NaN is not
         logger.warn(progress.history)
         if is_last or epoch % self.settings.sample_every == 0:
             grid = functools.partial(logger.save_grid, epoch, logger.draw())
@@ -158,11 +159,11 @@ class MainProcess:
             self.save(progress)
 
     def score(self, epoch):
-        """The EpochScore of an epoch; UNSCORED where none is due, or the images are not MNIST's."""
+        """The scores of an epoch; none where none are due, or the images are not MNIST's."""
         every = self.settings.evaluate_every
         if not self.learns_mnist or not every or epoch % every:
-            return UNSCORED
-        return EpochScore(*self.logger.score())
+            return ()
+        return self.logger.score()
 
     def log(self, progress):
         """Have the history and its curves written."""

@@ -1,25 +1,12 @@
 """Training history, and running sums over the current epoch."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from storage.runs import EpochRecord
 
 METRICS = ("generator_loss", "discriminator_loss", "d_real", "d_fake")  # of a step
-
-
-class EpochScore(NamedTuple):
-    """The score of an epoch's images, as in EpochRecord."""
-
-    fid: float = math.nan
-    rarest_digit: float = math.nan
-    pale_ink: float = math.nan
-    smear: float = math.nan
-
-
-UNSCORED = EpochScore()
 
 
 class Progress:
@@ -46,7 +33,7 @@ class Progress:
         return self.metric_sums / self.steps
 
     def end_epoch(self, images_per_step, *score):
-        """Append the epoch, with the numbers of its EpochScore, to the history; begin the next."""
+        """Append the epoch to the history, with its scores, if any, and begin the next."""
         epoch = len(self.history) + 1
         rate = self.steps * images_per_step / self.seconds
         record = EpochRecord(epoch, epoch * self.steps, *self.means(), self.seconds, rate, *score)
