@@ -23,12 +23,6 @@ from fake_cuda.install import install
 from helpers import train
 from readers import read_npz
 
-deselected = []
-
-
-def pytest_deselected(items):
-    deselected.extend(item for item in items if item.get_closest_marker("slow"))
-
 
 @pytest.fixture(autouse=True)
 def usual_signals():
@@ -38,11 +32,6 @@ def usual_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-def pytest_unconfigure(config):
-    if deselected and config.option.markexpr == "not slow":
-        print(f"Left out {len(deselected)} slow tests; `make test-all` runs them too.")
 
 
 @pytest.fixture(scope="session")

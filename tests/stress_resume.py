@@ -48,6 +48,7 @@ def main():
             assert status == 0, f"exit status {status}: {(killed / 'log').read_text()}"
             compared += compare(untouched, killed)
             print(f"{kills} kills, {runs} runs, all equal so far", flush=True)
+    assert resumed, "no run got as far as its first save; give more --epochs"
     print(
         f"{kills} kills in {runs} runs of {options.epochs} epochs, {resumed} resumes, "
         f"{compared:,} bytes compared: equal to the untouched run"

@@ -120,41 +120,26 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def calibrate(folder, classifier=None, generator="weights"):
-    classifier = classifier or StubClassifier()
-    return acceptance.load_or_calibrate(folder, "latest", generator, classifier)
+def test_a_calibration_is_kept_until_weights_change_or_it_is_damaged(folder, capsys):
+    def calibrates(sha256="a", generator="weights"):
+        """Whether a calibration is made for this classifier and this generator."""
+        classifier = StubClassifier()
+        classifier.sha256 = sha256
+        found.append(acceptance.load_or_calibrate(folder, "latest", generator, classifier))
+        return "Calibrating" in capsys.readouterr().out
 
-
-def test_a_calibration_is_made_once_and_kept(folder, capsys):
-    first = calibrate(folder)
-    assert "Calibrating" in capsys.readouterr().out
-    again = calibrate(folder)
-    assert "Calibrating" not in capsys.readouterr().out
-    for one, other in zip(first, again):
+    found = []
+    assert calibrates() and not calibrates()
+    for one, other in zip(*found):
         np.testing.assert_array_equal(one, other)
     assert (folder / "acceptance.npz").stat().st_size < 20_000
-
-
-def test_other_weights_ask_for_a_new_calibration(folder, capsys):
-    calibrate(folder)
-    other = StubClassifier()
-    other.sha256 = "b"
-    capsys.readouterr()
-    calibrate(folder, other)
-    assert "Calibrating" in capsys.readouterr().out
-    calibrate(folder, other, "other weights")
-    assert "Calibrating" in capsys.readouterr().out
-
-
-def test_a_damaged_or_older_calibration_is_made_anew(folder, capsys):
-    calibrate(folder)
+    assert calibrates("b") and calibrates("b", "other weights") and calibrates()
+    (folder / "acceptance.npz").write_bytes(b"no archive")
+    assert calibrates() and not calibrates()
     names = ("mean", "scale", "weights", "bias")  # of the formula before
-    np.savez(folder / "older.npz", origin="weights a", **{name: np.zeros(130) for name in names})
-    for content in (b"no archive", (folder / "older.npz").read_bytes()):
-        (folder / "acceptance.npz").write_bytes(content)
-        capsys.readouterr()
-        calibrate(folder)
-        assert "Calibrating" in capsys.readouterr().out
+    arrays = {name: np.zeros(130) for name in names}
+    np.savez(folder / "acceptance.npz", origin="weights a", **arrays)
+    assert calibrates()
 
 
 def test_only_runs_that_learned_mnist_reject(tmp_path):

@@ -1,7 +1,6 @@
 """The digit classifier that ships, in whose features the scores are computed."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from cli import UserError
 from config import CLASSIFIER, REPOSITORY
 from evaluation.classifier import DigitClassifier
-from machine import files
 
 
 def test_the_shipped_classifier_is_as_good_as_the_docs_say(mnist, classifier, test_predictions):
@@ -20,16 +18,6 @@ def test_the_shipped_classifier_is_as_good_as_the_docs_say(mnist, classifier, te
 
 
 def test_changed_or_missing_weights_are_refused(tmp_path):
-    path = tmp_path / "classifier.npz"
-    with pytest.raises(UserError, match="missing"):
-        DigitClassifier(path)
-    shutil.copy(CLASSIFIER, path)
-    with pytest.raises(UserError, match=r"classifier\.npz\.sha256"):
-        DigitClassifier(path)
-    shutil.copy(files.checksum_path(Path(CLASSIFIER)), tmp_path)
-    DigitClassifier(path)
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="is not the file"):
-        DigitClassifier(path)
+    shutil.copy(CLASSIFIER, tmp_path)  # without its checksum
+    with pytest.raises(UserError, match=r"is not the file that classifier\.npz\.sha256 names"):
+        DigitClassifier(tmp_path / "classifier.npz")

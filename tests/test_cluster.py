@@ -77,15 +77,6 @@ def test_a_bad_tf_config_is_refused_in_one_line(tmp_path, data_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_bad_tf_config_is_refused_before_tensorflow_sees_it(tmp_path, data_path):
-    words = ["--data", data_path, *WORDS, *roots(tmp_path)]
-    environment = os.environ | {"TF_CONFIG": BAD_TF_CONFIGS[-1]}
-    finished = run_script("train_dcgan.py", *words, env=environment)
-    assert finished.returncode == 2
-    assert "TF_CONFIG" in one_line(finished.stderr)
-
-
-@pytest.mark.slow
 def test_a_port_in_use_is_refused(tmp_path, data_path):
     with socket.create_server(("", 0)) as taken:
         ports = [taken.getsockname()[1], *free_ports(1)]

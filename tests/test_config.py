@@ -15,6 +15,7 @@ def test_what_affects_training_is_fixed_on_resume_and_the_rest_is_free():
     fixed = TrainSettings(seed=7).fixed_on_resume()
     assert fixed["seed"] == 7 and fixed["learning_rate"] == 1e-4 and fixed["batch_size"] == 256
     assert not fixed.keys() & {"run", "epochs", "data", "save_every", "strategy", "checkpoints_dir"}
+    assert not fixed.keys() & {"evaluate_every", "compile", "tf32"}
 
 
 @pytest.mark.parametrize(

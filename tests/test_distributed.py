@@ -1,12 +1,11 @@
 """Devices and workers: how they share a step, agree and fail."""
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from cli import UserError
 from config import TrainSettings
-from helpers import SMALL, one_line, roots, run_script, train
+from helpers import one_line, run_script, train
 from training import distributed
 from training.step import Trainer
 
@@ -18,32 +17,10 @@ def test_two_replicas_train_the_same_run_as_one():
     assert finished.returncode == 0, finished.stderr
 
 
-def test_a_replica_alone_takes_all_rows():
-    batch = tf.reshape(tf.range(24), [8, 3])
-    np.testing.assert_array_equal(distributed.rows_of_replica(batch), batch)
-
-
-def test_a_worker_alone_agrees_with_itself():
-    workers = distributed.Workers(tf.distribute.get_strategy())
-    variable = tf.Variable([1.0, 2.0])
-    assert workers.maximum([3, -4]) == [3, -4]
-    workers.check_same({"seed": 0})
-    workers.broadcast([variable])
-    np.testing.assert_array_equal(variable, [1.0, 2.0])
-
-
 def test_mirrored_on_one_device_says_so_and_goes_on(capsys):
     strategy = distributed.connect(TrainSettings(strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 1
     assert "only one device" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_mirrored_on_one_device_trains(tmp_path, data_path):
-    words = ["--data", data_path, *SMALL, "--epochs", 1, "--strategy", "mirrored"]
-    finished = run_script("train_dcgan.py", *words, *roots(tmp_path))
-    assert finished.returncode == 0
-    assert "only one device" in finished.stdout
 
 
 @pytest.mark.parametrize(("compile", "expected"), [("auto", False), ("on", True), ("off", False)])
@@ -97,11 +74,6 @@ def test_the_start_of_a_run_says_whether_tf32_is_used(monkeypatch, capabilities,
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: capabilities)
     monkeypatch.setattr(experimental, "get_device_details", details)
     assert distributed.describe(tf.distribute.get_strategy()) == expected
-
-
-def test_tf32_does_not_go_with_bits_that_must_repeat():
-    with pytest.raises(UserError, match=r"^--deterministic .*--tf32 on"):
-        TrainSettings(tf32="on", deterministic=True)
 
 
 def test_too_little_memory_is_said_in_one_line(tmp_path, data_path, capsys, monkeypatch):

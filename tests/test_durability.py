@@ -46,7 +46,7 @@ def training(folder, data_path, *words):
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
 )
 def test_a_signal_saves_where_the_run_is(tmp_path, data_path, number, status):
     with training(tmp_path, data_path) as process:

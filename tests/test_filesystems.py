@@ -31,6 +31,7 @@ def test_a_file_system_without_flushes_is_written_to(number, tmp_path, monkeypat
 
 
 def test_a_flush_that_fails_for_good_is_no_success(tmp_path, monkeypatch):
+    monkeypatch.delattr(fcntl, "F_FULLFSYNC", raising=False)  # of macOS
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     with pytest.raises(UserError, match="cannot be written"), files.atomic_file(tmp_path / "a"):
         pass
@@ -55,6 +56,7 @@ def test_a_file_system_without_locks_is_one_warning(tmp_path, monkeypatch, capfd
     assert "no locks" in one_line(capfd.readouterr().err)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_run_is_set_aside_where_open_folders_keep_their_names(tmp_path, monkeypatch):
     folders = make_run(tmp_path)
     rename = os.rename

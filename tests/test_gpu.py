@@ -88,11 +88,12 @@ def test_a_missing_library_is_named(start, fake_cuda):
     assert "'libcufft.so.11'; dlerror: " in note and "requirements-gpu.txt" in note
 
 
-def test_a_package_without_cuda_is_named(monkeypatch):
+@pytest.mark.parametrize(("found", "said"), [([], "has no CUDA"), (["GPU"], "restart Python")])
+def test_a_package_without_cuda_or_a_process_that_has_drawn_is_named(monkeypatch, found, said):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: found)
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: False)
-    assert "has no CUDA" in gpu.why_none()
+    assert said in gpu.why_none()
 
 
 def test_the_package_s_own_compiler_goes_first(tmp_path, monkeypatch):
@@ -111,31 +112,6 @@ def test_nothing_is_loaded_without_a_driver(monkeypatch):
     monkeypatch.setattr(gpu, "prepare", lambda: pytest.fail("looked for"))
     with loading.importing_tensorflow(use_gpu=True):
         pass
-
-
-DRAW_THEN_TRAIN = """
-import sys
-sys.path.insert(0, {repository!r})
-import generate_digits, train_dcgan
-assert not generate_digits.main(["--run", "pretrained", "--raw", "--output", {output!r}])
-sys.exit(train_dcgan.main({words!r}))
-"""
-
-
-@pytest.mark.slow
-def test_training_after_drawing_asks_for_a_restart(fake_cuda, tmp_path, data_path):
-    words = [*WORDS, "--data", data_path, *roots(tmp_path), "--dry_run"]
-    code = DRAW_THEN_TRAIN.format(
-        repository=str(REPOSITORY), output=str(tmp_path / "a.png"), words=[*map(str, words)]
-    )
-    script = tmp_path / "notebook.py"
-    script.write_text(code)
-    finished = run_script(script, env=fake_cuda)
-    assert finished.returncode == 0, finished.stderr
-    assert (
-        "note: this process has already drawn on the CPU, so it cannot use the GPU; to train"
-        in (finished.stdout)
-    )
 
 
 # Several GPUs.

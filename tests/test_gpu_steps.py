@@ -21,8 +21,9 @@ def count(fake_cuda):
     return count_events
 
 
-def test_with_xla_a_step_has_few_kernels_and_the_host_waits_once_an_epoch(count):
-    found = count()
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_with_xla_a_step_has_few_kernels_and_the_host_waits_once_an_epoch(count, precision):
+    found = count("--precision", precision)
     assert 5 < found["LAUNCH kernel"] <= 20
     assert max(found["SYNC"], found["D2H"]) < 2 / STEPS
     assert found["H2D"] < 0.25  # step numbers, and once an epoch the order of the images

@@ -28,13 +28,6 @@ def test_a_grid_holds_each_digit_whole_and_in_order(num, shape):
         np.testing.assert_array_equal(grid[top : top + 28, left : left + 28], digits[i])
 
 
-def test_a_png_brings_the_picture_back_with_white_as_white(tmp_path):
-    picture = np.zeros((40, 50), np.uint8)
-    picture[3:9, 5:20] = 255
-    images.save_png(tmp_path / "a.png", picture)
-    np.testing.assert_array_equal(images.load_png(tmp_path / "a.png"), picture)
-
-
 def test_enlarging_keeps_pixels_square():
     picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
     large = images.enlarge(picture, scale=3)

@@ -1,6 +1,5 @@
 """What a run shows: grids, curves, history, TensorBoard logs and warnings."""
 
-import csv
 import math
 
 import numpy as np
@@ -33,21 +32,6 @@ def run(tmp_path):
     folders = {"checkpoints_dir": f"{tmp_path}/c", "samples_dir": f"{tmp_path}/s"}
     with Run(TrainSettings(**folders)) as run:
         yield run
-
-
-def test_epochs_leave_grids_curves_history_and_logs(run):
-    logged = Logger(run)
-    history = history_of(generator_loss=[0.7, 0.8])
-    logged.save_grid(1, DIGITS)
-    logged.log(history)
-    grid = images.load_png(run.samples / "epoch-0001.png")
-    np.testing.assert_array_equal(grid[-302:], images.make_grid(DIGITS))
-    assert not (run.samples / "epoch-0002.png").exists()
-    assert images.load_png(run.samples / "curves.png").shape == (1200, 800)
-    with open(run.samples / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["generator_loss"] for row in rows] == ["0.7", "0.8"]
-    assert any((run.samples / "logs").iterdir())
 
 
 def test_the_animation_ends_with_the_last_grid(run, monkeypatch):

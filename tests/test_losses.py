@@ -117,14 +117,6 @@ def test_a_discriminator_that_mixes_images_is_refused(make_layer):
         check_apart(of_layers(make_layer()))
 
 
-def test_a_discriminator_that_judges_each_image_by_itself_is_accepted_and_left_as_it_is():
-    network = of_layers(keras.layers.Conv2D(3, 5, 2), keras.layers.LayerNormalization())
-    before = network.get_weights()
-    check_apart(network)
-    for old, new in zip(before, network.get_weights()):
-        np.testing.assert_array_equal(old, new)
-
-
 def test_the_penalty_is_that_of_a_known_slope():
     """The logit w x has the slope w everywhere, so the penalty is |w|^2 / 2, its gradient w."""
     plane = of_layers()

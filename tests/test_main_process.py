@@ -25,7 +25,7 @@ from readers import read_npz
 from storage import images, runs
 from storage.runs import Run
 from training import main_process
-from training.main_process import MainProcess, not_finite
+from training.main_process import MainProcess
 from training.progress import Progress
 from training.step import Trainer
 
@@ -95,12 +95,7 @@ def test_each_grid_is_written_and_the_rest_once_ten_seconds_have_passed(main, cl
 
 def test_each_save_that_was_asked_for_is_made(main):
     settings_of(main, save_every="2")
-    progress = Progress()
-    for _ in range(6):
-        progress.add(np.full((5, 4), 0.5), 1.0)
-        main.trainer.step.assign_add(5)
-        main.end_epoch(progress)
-    main.writer.wait()
+    end_epochs(main, 6)
     assert [int(name[6:15]) for name in written(main, "state-*.npz")] == [10, 20, 30]
     assert not main.is_due()  # within an epoch
 
@@ -151,18 +146,6 @@ def test_a_warning_is_given_once(main, capsys):
     assert "digits have vanished" in one_line(capsys.readouterr().err)
 
 
-def test_epochs_of_mnist_are_scored_as_often_as_asked(main, monkeypatch):
-    del main.score
-    monkeypatch.setattr(main.logger.scorer, "num_samples", 5)
-    monkeypatch.setattr(main.logger.scorer, "score", lambda pixels: (len(pixels), 0.5))
-    before = main.trainer.state()
-    assert main.score(1) == main.score(3) == ()
-    assert main.score(2) == (5, 0.5)
-    np.testing.assert_equal(main.trainer.state(), before)
-    main.learns_mnist = False
-    assert main.score(2) == ()
-
-
 def test_a_run_of_mnist_is_scored_and_its_best_generator_draws(
     tmp_path, data_path, digits, capsys, monkeypatch
 ):
@@ -198,11 +181,6 @@ def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, caps
     assert "No space left" in one_line(capsys.readouterr().err)
     assert steps_saved(tmp_path)[-1] >= 5  # the epochs that were trained
     assert is_intact(state_paths(tmp_path)[-1])
-
-
-def test_all_but_the_history_must_be_finite():
-    assert not_finite({"history": np.array([np.nan]), "weights": np.ones(3)}) == ""
-    assert not_finite({"weights": np.array([1, np.inf]), "step": np.array(5)}) == "weights"
 
 
 @pytest.mark.parametrize("owner", ["generator", "generator_ema", "discriminator_optimizer"])

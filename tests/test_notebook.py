@@ -23,19 +23,6 @@ def execute(notebook, folder):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-def run_first_cell(folder, replacements=()):
-    """All that the first code cell, and one that shows ROOT, put out in a folder."""
-    import nbformat
-
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    for old, new in replacements:
-        assert old in first.source
-        first.source = first.source.replace(old, new)
-    notebook.cells = [first, nbformat.v4.new_code_cell("print('ROOT is', ROOT)")]
-    return str(execute(notebook, folder))
-
-
 @pytest.mark.slow
 def test_the_notebook_runs():
     import nbformat
@@ -48,14 +35,21 @@ def test_the_notebook_runs():
 
 @pytest.mark.slow
 def test_elsewhere_it_clones_the_repository_and_installs_what_that_needs(tmp_path):
+    import nbformat
+
     if not (REPOSITORY / ".git").exists() or not shutil.which("git"):
         pytest.skip("there is no clone to clone")
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", "--bare", REPOSITORY, source], check=True, timeout=120)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    changes = [(ADDRESS, source.as_uri()), (INSTALL, "cat {ROOT}/{NEEDS}")]
-    shown = run_first_cell(folder, changes)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    for old, new in ((ADDRESS, source.as_uri()), (INSTALL, "cat {ROOT}/{NEEDS}")):
+        assert old in first.source
+        first.source = first.source.replace(old, new)
+    notebook.cells = [first, nbformat.v4.new_code_cell("print('ROOT is', ROOT)")]
+    shown = str(execute(notebook, folder))
     assert f"ROOT is {folder / 'digitgen'}" in shown and "tensorflow" in shown
 
 

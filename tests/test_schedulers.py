@@ -2,16 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from config import REPOSITORY, TrainSettings
-from helpers import SMALL, roots, train
+from config import TrainSettings
+from helpers import train
 from machine import cluster
 from machine.signals import Interruption
-from storage import runs
 from training import distributed
 
 
@@ -37,45 +34,17 @@ def test_signals_that_ask_to_stop_are_noted(name, monkeypatch):
     assert signal.getsignal(number) == before
 
 
-@pytest.mark.slow
-def test_a_run_told_of_its_time_limit_saves_and_goes_on(tmp_path, data_path):
-    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *SMALL]
-    command = [*map(str, command), *roots(tmp_path)]
-    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with subprocess.Popen([*command, "--epochs", "9999"], **options) as process:
-        for line in process.stdout:
-            if line.startswith("epoch 2/"):
-                process.send_signal(signal.SIGUSR1)
-                break
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGUSR1
-    assert "Stopped and saved" in output and "To resume" in output
-    resumed = subprocess.run([*command, "--epochs", "3"], capture_output=True, text=True)
-    assert resumed.returncode == 0 and "resumed after epoch" in resumed.stdout
-
-
-class Device:
-    """A GPU that is not there."""
-
-    device_type = "GPU"
-
-
 @pytest.fixture
 def gpus(monkeypatch):
-    """A function that puts so many GPUs into the machine; the list of those left visible."""
+    """A list of the machine's GPUs, to be filled; later of those left visible."""
     visible = []
-
-    def put(number):
-        visible[:] = [Device() for _ in range(number)]
-
     config = distributed.tf.config
     monkeypatch.setattr(config, "get_visible_devices", lambda _: [*visible])
     monkeypatch.setattr(
         config, "set_visible_devices", lambda devices, _: visible.__setitem__(slice(None), devices)
     )
     monkeypatch.setattr(config.experimental, "set_memory_growth", lambda *_: None)
-    put.visible = visible
-    return put
+    return visible
 
 
 REPLICAS = {1: 1, 2: 2, 3: 2, 5: 4, 6: 4, 7: 4, 8: 8}  # of so many GPUs, for a batch of 256
@@ -88,38 +57,34 @@ def test_mirrored_uses_the_most_gpus_that_divide_the_batch(number, used, gpus, m
             self.num_replicas_in_sync = len(devices)
 
     monkeypatch.setattr(distributed.tf.distribute, "MirroredStrategy", Mirrored)
-    gpus(number)
+    gpus.extend(range(number))
     settings = TrainSettings(strategy="mirrored")
-    assert distributed.connect(settings).num_replicas_in_sync == used == len(gpus.visible)
+    assert distributed.connect(settings).num_replicas_in_sync == used == len(gpus)
 
 
 def test_without_a_name_one_gpu_is_used_the_freest(gpus, monkeypatch):
-    gpus(3)
-    freest = gpus.visible[2]
+    gpus.extend(range(3))
     monkeypatch.setattr("machine.gpu.freest", lambda number: number - 1)
     assert distributed.connect(TrainSettings()).num_replicas_in_sync == 1
-    assert gpus.visible == [freest]
+    assert gpus == [2]
 
 
 @pytest.mark.parametrize(("seen", "expected"), [(1, [0]), (4, [3]), (8, [3, 7]), (0, [])])
-def test_tasks_of_slurm_share_the_gpus_of_their_node(seen, expected, gpus, monkeypatch):
+def test_tasks_of_slurm_share_the_gpus_of_their_node(seen, expected, monkeypatch):
     """Four tasks a node: each is bound to a GPU of its own, or sees all of them."""
     slurm = {"PROCID": 7, "STEP_NUM_TASKS": 8, "STEP_TASKS_PER_NODE": "4(x2)"}
     for name, value in (slurm | {"STEP_NODELIST": "n[1-2]"}).items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
-    gpus(seen)
-    all_of_them = [*gpus.visible]
     task = cluster.find_cluster(TrainSettings(strategy="multi_worker"))
     assert task[1:] == ("worker", 7)
-    found = cluster.gpus_of_task(all_of_them, *task)
-    assert found == [all_of_them[i] for i in expected]
+    assert cluster.gpus_of_task([*range(seen)], *task) == expected
 
 
 def test_a_notebook_that_has_used_tensorflow_goes_on(gpus, monkeypatch):
     def fail(*_):
         raise RuntimeError("Physical devices cannot be modified after being initialized")
 
-    gpus(3)
+    gpus.extend(range(3))
     monkeypatch.setattr(distributed.tf.config, "set_visible_devices", fail)
     monkeypatch.setattr(distributed.tf.config.experimental, "set_memory_growth", fail)
     assert distributed.connect(TrainSettings(strategy="one")).num_replicas_in_sync == 1
@@ -145,14 +110,3 @@ def test_tensorboard_gets_one_value_a_step(tmp_path, data_path):
             found += [(value.tag, event.step) for value in event.summary.value]
     assert len(found) == len(set(found))
     assert sorted(step for tag, step in found if tag == "d_real") == [1, 2, 3, 4]
-
-
-def test_settings_of_older_and_newer_runs():
-    now = TrainSettings().fixed_on_resume() | {"losses": runs.FORMERLY["losses"]}
-    older = {name: now[name] for name in now if name != "precision"}
-    assert runs.differences(older, now) == []
-    assert "precision (was 'float32', now 'bfloat16')" in runs.differences(
-        older, now | {"precision": "bfloat16"}
-    )
-    (line,) = runs.differences(now | {"spectral_norm": True}, now)
-    assert "spectral_norm" in line and "does not know" in line

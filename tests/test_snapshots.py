@@ -53,8 +53,3 @@ def test_numbers_of_codes_that_cannot_be_are_refused(tmp_path, wrong):
     np.savez(tmp_path / "generator.npz", num_codes=np.array(wrong))
     with pytest.raises(UserError, match=r"generator\.npz: its num_codes"):
         snapshots.load_snapshot(tmp_path, "latest")
-
-
-def test_there_may_be_no_best_generator(tmp_path):
-    with pytest.raises(UserError, match=r"generator-best\.npz: .*--evaluate_every"):
-        snapshots.load_snapshot(tmp_path, "best")

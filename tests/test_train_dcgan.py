@@ -1,35 +1,28 @@
 """The training command from end to end, on a few real digits."""
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
 import shutil
-import struct
-import subprocess
 import sys
-import termios
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import data
-from config import REPOSITORY, TrainSettings
 from helpers import (
-    SMALL,
     contents,
     one_line,
     read_history,
-    roots,
     state_paths,
     steps_saved,
     train,
 )
 from readers import read_npz
+from sampling.sampler import Sampler
 from storage import images, runs
 from storage.runs import EpochRecord
+from storage.snapshots import load_snapshot
+from storage.weights import load_generator
 
 
 def settings_json(folder, run="small"):
@@ -41,7 +34,11 @@ def test_a_run_leaves_what_it_promises(small_run):
     samples = small_run / "samples" / "small"
     for name in ("epoch-0001.png", "epoch-0002.png", "curves.png", "training.gif", "history.csv"):
         assert (samples / name).stat().st_size > 0
-    assert images.load_png(samples / "epoch-0001.png").shape == (24 + 302, 302)
+    snapshot = load_snapshot(small_run / "checkpoints" / "small", "latest")
+    digits = np.concatenate([*Sampler(load_generator(snapshot)).sample(100, seed=0)])
+    grid = images.load_png(samples / "epoch-0002.png")
+    assert grid.shape == (24 + 302, 302)
+    np.testing.assert_array_equal(grid[24:], images.make_grid(digits))
     rows = read_history(small_run)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "5"), ("2", "10")]
     assert tuple(rows[0]) == EpochRecord._fields
@@ -83,17 +80,17 @@ def test_a_finished_run_is_left_as_it_is(begun_run, data_path):
 
 
 def test_settings_json_has_an_invocation_for_each_start(begun_run, data_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train_dcgan.py", "--epochs", "1"])
+    monkeypatch.setattr("sys.argv", ["train_dcgan.py", "--data", "a b.npz"])
     assert train(begun_run, data_path, "--epochs", 1) == 0
     document = settings_json(begun_run)
     assert document["run"]["learning_rate"] == 1e-4 and "epochs" not in document["run"]
     first, second = document["invocations"]
     assert first["settings"]["epochs"] == 2 and second["settings"]["epochs"] == 1
-    assert second["command"] == "train_dcgan.py --epochs 1"
+    assert second["command"] == "train_dcgan.py --data 'a b.npz'"
     digest = data.digest(data.load_images(data_path))
     assert second["images_sha256"] == document["run"]["images"] == digest
-    for name in ("started", "commit", "versions", "device"):
-        assert second[name]
+    assert second["started"] and second["device"] and "commit" in second
+    assert second["versions"].keys() == {"python", "tensorflow", "keras", "numpy"}
 
 
 def test_changed_settings_are_refused_by_name(begun_run, data_path, capsys):
@@ -111,7 +108,7 @@ def test_other_images_are_refused_wherever_they_lie(begun_run, digits, data_path
     assert train(begun_run, begun_run / "moved.npz", "--epochs", 2) == 0
     np.savez(begun_run / "other.npz", x_train=digits[39::-1])
     assert train(begun_run, begun_run / "other.npz", "--epochs", 3) == 2
-    assert "images" in one_line(capsys.readouterr().err)
+    assert "images (was" in one_line(capsys.readouterr().err)
 
 
 def test_other_losses_are_refused(begun_run, data_path, capsys, monkeypatch):
@@ -156,13 +153,6 @@ def test_fresh_starts_over_and_sets_the_old_run_aside(begun_run, data_path, caps
     assert settings_json(begun_run, "small.old-1")["run"]["sample_every"] == 1
     assert (begun_run / "samples" / "small.old-1" / "epoch-0002.png").exists()
     assert not (begun_run / "samples" / "small" / "epoch-0002.png").exists()
-
-
-def test_a_picture_that_is_not_ours_is_left_alone(begun_run, data_path):
-    stranger = begun_run / "samples" / "small" / "epoch-0002-copy.png"
-    stranger.write_bytes(b"no picture")
-    assert train(begun_run, data_path, "--epochs", 2) == 0
-    assert stranger.read_bytes() == b"no picture"
 
 
 def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, monkeypatch, capsys):
@@ -218,27 +208,10 @@ def test_a_file_in_the_way_is_refused(tmp_path, data_path, capsys):
     assert "checkpoints" in one_line(capsys.readouterr().err)
 
 
-@pytest.mark.slow
-def test_a_terminal_gets_a_progress_bar(tmp_path, data_path):
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
-    words = ["--data", data_path, *SMALL, "--epochs", 1, *roots(tmp_path)]
-    command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
-    with subprocess.Popen([*map(str, command)], stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # which ends a terminal that nobody writes to
-            while part := os.read(ours, 1 << 16):
-                shown += part
-    assert process.returncode == 0
-    shown = shown.decode()
+def test_a_terminal_gets_a_progress_bar(tmp_path, data_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert train(tmp_path, data_path, "--epochs", 1) == 0
+    out, err = capsys.readouterr()
     for part in ("epoch 1/1: ", "100%", "images/s", "left", "generator", "discriminator"):
-        assert part in shown
-    assert shown.count("epoch 1/1  ") == 1  # the line that a log gets, above the bar
-
-
-def test_a_run_can_be_resumed_with_every_setting_that_is_not_fixed(begun_run, data_path):
-    free = ["--evaluate_every", 7, "--save_every", "5m", "--compile", "off", "--strategy", "one"]
-    free += ["--tf32", "on"]
-    assert train(begun_run, data_path, "--epochs", 2, *free) == 0
-    assert not set(TrainSettings().fixed_on_resume()) & {word.lstrip("-") for word in free[::2]}
+        assert part in err
+    assert out.count("epoch 1/1  ") == 1  # the line that a log gets

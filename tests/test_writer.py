@@ -14,14 +14,6 @@ def writer():
     writer.close()
 
 
-def test_functions_are_called_in_order_in_another_thread(writer):
-    done = []
-    writer.submit("first", lambda: done.append(threading.current_thread()))
-    writer.submit("second", lambda: done.append(2))
-    writer.close()  # which waits
-    assert done[0] is not threading.main_thread() and done[1] == 2
-
-
 def test_the_newest_of_a_name_is_called_at_its_own_place(writer):
     done, busy = [], threading.Event()
     writer.submit("long", busy.wait)
