@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_killed_runs_end_as_if_untouched():
-    finished = run_script("tests/stress_resume.py", "--kills", 3, "--epochs", 4)
+    finished = run_script("tests/stress_resume.py", "--kills", 3, "--epochs", 12)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "equal to the untouched run" in finished.stdout
 
