@@ -59,26 +59,42 @@ def assign_all(variables, arrays, source):
 
 
 def describe_layers(network):
-    """Its layers, each with those NUMBERS that are not the usual ones: text, as uint8 (length,)."""
-    descriptions = []
-    for layer in network.layers:
-        words = [type(layer).__name__]
-        for name, usual in NUMBERS.items():
-            value = getattr(layer, name, usual)
-            if value != usual:
-                words.append(f"{name}={getattr(value, '__name__', value)}")
-        if not isinstance(layer, keras.layers.InputLayer):
-            descriptions.append(" ".join(words))
-    return np.frombuffer(", ".join(descriptions).encode(), np.uint8)
+    """Its layers and operations, each with the numbers of those before it whose outputs it takes.
+
+    These are left out where it takes only the output of the one before. Text, as uint8 (length,).
+    """
+    descriptions, names = [], {id(each): f"input {i}" for i, each in enumerate(network.inputs, 1)}
+    for operation in getattr(network, "operations", network.layers):  # a Sequential has only layers
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        taken = [names.get(id(each)) for each in keras.tree.flatten(operation.input)]
+        is_chained = not descriptions or taken == [str(len(descriptions))]
+        others = "" if is_chained else f" of {', '.join(map(str, taken))}"
+        descriptions.append(describe(operation) + others)
+        names |= {id(each): str(len(descriptions)) for each in keras.tree.flatten(operation.output)}
+    return np.frombuffer("; ".join(descriptions).encode(), np.uint8)
+
+
+def describe(operation):
+    """The kind of a layer or operation, and those of its NUMBERS that are not the usual ones."""
+    words = [type(operation).__name__]
+    for name, usual in NUMBERS.items():
+        value = getattr(operation, name, usual)
+        if value != usual:
+            words.append(f"{name}={getattr(value, '__name__', value)}")
+    return " ".join(words)
 
 
 def check_layers(network, described, source):
     """Raise UserError, naming one, unless the network has the layers that were described."""
-    before, now = (
-        bytes(each).decode(errors="replace").split(", ")
-        for each in (described, describe_layers(network))
-    )
-    for number, (old, new) in enumerate(itertools.zip_longest(before, now), 1):
+    before = bytes(described).decode(errors="replace")
+    if ";" in before:
+        now = bytes(describe_layers(network)).decode()
+    else:  # earlier versions described the layers alone
+        layers = (each for each in network.layers if not isinstance(each, keras.layers.InputLayer))
+        before, now = before.replace(",", ";"), "; ".join(map(describe, layers))
+    both = itertools.zip_longest(before.split("; "), now.split("; "))
+    for number, (old, new) in enumerate(both, 1):
         if old != new:
             raise UserError(
                 f"{source}: comes from another network: layer {number} was {old or 'missing'}, "

@@ -11,6 +11,7 @@ from models import build_generator
 from storage.snapshots import Snapshot
 from storage.weights import (
     assign_all,
+    check_layers,
     describe_layers,
     load_generator,
     named_variables,
@@ -90,6 +91,19 @@ def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, i
     with pytest.raises(UserError, match=f"a file: comes from another network: {says}"):
         load_generator(snapshot, networks)
     load_generator(snapshot._replace(layers=describe_layers(build_edited(3, 2))), networks)
+
+
+def test_layers_that_are_connected_in_another_way_are_refused():
+    def build(skips):
+        noise = keras.Input((3,))
+        first = keras.layers.Dense(3)(noise)
+        return keras.Model(noise, (first if skips else noise) + keras.layers.Dense(3)(first))
+
+    described = describe_layers(build(True))
+    check_layers(build(True), described, "a file")
+    with pytest.raises(UserError, match=r"layer 3 was Add of 1, 2, and is Add of input 1, 2 in"):
+        check_layers(build(False), described, "a file")
+    check_layers(build(False), b"Dense, Dense", "a file")  # of an earlier version, which lacks them
 
 
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):
