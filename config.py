@@ -150,7 +150,9 @@ class GenerateSettings(Settings):
     """Draw digits with a trained generator: any digits, or those you ask for."""
 
     num_samples: int = option(10, "How many digits to draw.", between(1, 10**8))
-    seed: int = option(0, "Sample i of a seed is always the same.", between(0, LARGEST_SEED))
+    seed: int = option(
+        0, "Seed of the samples; sample i of a seed is always the same.", between(0, LARGEST_SEED)
+    )
     run: str = option("", "Run to draw with. Default: your latest.", run_name)
     snapshot: str = SNAPSHOT()
     digit: str = option("", "Draw only this digit.", choices=tuple("0123456789"))
@@ -277,5 +279,7 @@ class ClassifierSettings(Settings):
     data: str = option(
         MNIST, "An .npz with labelled digits, or a folder with their IDX files.", local_path
     )
-    output: str = option(CLASSIFIER, "An .npz; scores use the default.", local_path)
+    output: str = option(
+        CLASSIFIER, "An .npz for the weights; scores use the one at the default path.", local_path
+    )
     overwrite: bool = option(False, "Replace existing weights.")

@@ -172,11 +172,12 @@ def draw_images(settings, classifier, networks, digest):
     start = "scores" if which == "latest" else f"scores-{which}"
     pictures = f"{Path(settings.samples_dir) / folder.name / start}-"
     paths = output_paths(settings, folder / f"{start}.json", pictures)
-    if (learned := runs.images_learned(folder)) and learned != digest:
+    learned = runs.images_learned(folder)
+    if (folder / "settings.json").exists() and learned != digest:  # others lack it
+        how = "was trained on images other than" if learned else "does not say if it learned"
         say(
-            f"warning: {folder.name} was trained on images other than those in {settings.data}, "
-            "so its scores mean little; give its own with --data, as an .npz with x_train and "
-            "x_test",
+            f"warning: {folder.name} {how} those in {settings.data}, so its scores may mean "
+            "little; --data takes an .npz with x_train and x_test",
             file=sys.stderr,
         )
     snapshot = snapshots.load_snapshot(folder, which)

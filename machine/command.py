@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli import UserError, parse, say
+from cli import UserError, drop_output, parse, say
 from config import REPOSITORY
 
 # errno values of an output that is closed or full.
@@ -88,6 +88,8 @@ def run_command(settings_class, function, argv=None):
     except OSError as error:
         if error.filename is None and error.errno not in OUTPUT_GONE:
             raise
+        if error.filename is None:
+            drop_output(1)
         print_error(f"{error.filename or 'the output'}: {error.strerror}")
     except KeyboardInterrupt:
         return 130

@@ -35,6 +35,6 @@ def count_digits(sampler, seed, labels):
 
 
 def mean_purity(counts):
-    """The share of a code's commonest digit, 0.1 to 1, averaged over the codes that were drawn."""
+    """The share of a code's most common digit, 0.1 to 1, averaged over the codes drawn."""
     counts = counts[counts.any(1)]
     return float(np.mean(counts.max(1) / counts.sum(1)))

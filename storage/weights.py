@@ -59,20 +59,39 @@ def assign_all(variables, arrays, source):
 
 
 def describe_layers(network):
-    """Its layers and operations, each with the numbers of those before it whose outputs it takes.
+    """Its layers and operations, and the numbers of those whose outputs each takes.
 
     These are left out where it takes only the output of the one before. Text, as uint8 (length,).
     """
-    descriptions, names = [], {id(each): f"input {i}" for i, each in enumerate(network.inputs, 1)}
-    for operation in getattr(network, "operations", network.layers):  # a Sequential has only layers
+    if not hasattr(network, "operations"):  # a Sequential is a chain; subclassed models do not say
+        return np.frombuffer("; ".join(map(describe, layers_of(network))).encode(), np.uint8)
+    names = {id(each): f"input {number}" for number, each in enumerate(network.inputs, 1)}
+
+    def names_of(tensors):
+        """Where tensors come from; of a layer's calls only the first is known."""
+        return ", ".join(
+            names.get(id(each), "another call") for each in keras.tree.flatten(tensors)
+        )
+
+    descriptions, last = [], "input 1"
+    for operation in network.operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
-        taken = [names.get(id(each)) for each in keras.tree.flatten(operation.input)]
-        is_chained = not descriptions or taken == [str(len(descriptions))]
-        others = "" if is_chained else f" of {', '.join(map(str, taken))}"
-        descriptions.append(describe(operation) + others)
-        names |= {id(each): str(len(descriptions)) for each in keras.tree.flatten(operation.output)}
+        taken = names_of(operation.input)
+        if type(operation).__name__ == "Cast":  # which Keras adds for bfloat16
+            names[id(operation.output)] = taken
+            continue
+        descriptions.append(describe(operation) + (f" of {taken}" if taken != last else ""))
+        last = str(len(descriptions))
+        names |= {id(each): last for each in keras.tree.flatten(operation.output)}
+    if names_of(network.outputs) != last:
+        descriptions.append(f"outputs {names_of(network.outputs)}")
     return np.frombuffer("; ".join(descriptions).encode(), np.uint8)
+
+
+def layers_of(network):
+    """Its layers, without those that stand for inputs."""
+    return [each for each in network.layers if not isinstance(each, keras.layers.InputLayer)]
 
 
 def describe(operation):
@@ -91,14 +110,14 @@ def check_layers(network, described, source):
     if ";" in before:
         now = bytes(describe_layers(network)).decode()
     else:  # earlier versions described the layers alone
-        layers = (each for each in network.layers if not isinstance(each, keras.layers.InputLayer))
-        before, now = before.replace(",", ";"), "; ".join(map(describe, layers))
+        before, now = before.replace(",", ";"), "; ".join(map(describe, layers_of(network)))
     both = itertools.zip_longest(before.split("; "), now.split("; "))
     for number, (old, new) in enumerate(both, 1):
         if old != new:
             raise UserError(
                 f"{source}: comes from another network: layer {number} was {old or 'missing'}, "
-                f"and is {new or 'missing'} in models.py; undo that edit, or train another --run"
+                f"and is {new or 'missing'} in models.py; undo that edit, or train another --run "
+                f"(here is Keras {keras.__version__})"
             )
 
 

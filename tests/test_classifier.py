@@ -1,6 +1,7 @@
 """The digit classifier that ships, in whose features the scores are computed."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from cli import UserError
 from config import CLASSIFIER, REPOSITORY
 from evaluation.classifier import DigitClassifier
+from machine import files
 
 
 def test_the_shipped_classifier_is_as_good_as_the_docs_say(mnist, classifier, test_predictions):
@@ -18,6 +20,12 @@ def test_the_shipped_classifier_is_as_good_as_the_docs_say(mnist, classifier, te
 
 
 def test_changed_or_missing_weights_are_refused(tmp_path):
-    shutil.copy(CLASSIFIER, tmp_path)  # without its checksum
-    with pytest.raises(UserError, match=r"is not the file that classifier\.npz\.sha256 names"):
-        DigitClassifier(tmp_path / "classifier.npz")
+    path = tmp_path / "classifier.npz"
+    whole = Path(CLASSIFIER).read_bytes()
+    shutil.copy(files.checksum_path(Path(CLASSIFIER)), tmp_path)
+    for content in (whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], None):
+        path.unlink(missing_ok=True)
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=r"is not the file that classifier\.npz\.sha256 names"):
+            DigitClassifier(path)

@@ -7,6 +7,25 @@ import tensorflow as tf
 import models
 
 
+def test_transposed_convolutions_give_all_pixels_equal_shares():
+    """Kernels that their strides do not divide draw checkerboards."""
+    network = models.build_generator()
+    transposed = [each for each in network.layers if "Transpose" in type(each).__name__]
+    for layer in transposed:
+        assert all(k % s == 0 for k, s in zip(layer.kernel_size, layer.strides))
+    assert len(transposed) == 3
+
+
+def test_a_generator_without_codes_is_the_plain_one_to_the_bit():
+    keras.utils.set_random_seed(0)
+    generator = models.build_generator(num_codes=0)
+    keras.utils.set_random_seed(0)
+    codes = models.build_generator()
+    plain = keras.Model(codes.get_layer("code").output, codes.outputs)
+    z = tf.random.normal([5, 200])
+    np.testing.assert_array_equal(generator(z), plain(z))
+
+
 def test_the_discriminator_gives_probabilities_and_their_logits():
     discriminator = models.build_discriminator()
     images = tf.random.normal([6, 28, 28, 1])

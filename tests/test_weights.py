@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cli import UserError
-from models import build_generator
+from models import build_discriminator, build_generator
 from storage.snapshots import Snapshot
 from storage.weights import (
     assign_all,
@@ -93,17 +93,39 @@ def test_a_snapshot_of_another_network_is_refused_by_the_layer(snapshot, says, i
     load_generator(snapshot._replace(layers=describe_layers(build_edited(3, 2))), networks)
 
 
-def test_layers_that_are_connected_in_another_way_are_refused():
-    def build(skips):
-        noise = keras.Input((3,))
-        first = keras.layers.Dense(3)(noise)
-        return keras.Model(noise, (first if skips else noise) + keras.layers.Dense(3)(first))
+REWIRED = {  # how a small network is connected, and what is said of it
+    "layer 1 was Dense, and is Dense of input 2": {"first": 1},
+    "layer 3 was Add of 1, 2, and is Add of input 2, 2": {"added": 1},
+    "layer 4 was outputs 2, 3, and is outputs 3, 2": {"order": -1},
+}
 
-    described = describe_layers(build(True))
-    check_layers(build(True), described, "a file")
-    with pytest.raises(UserError, match=r"layer 3 was Add of 1, 2, and is Add of input 1, 2 in"):
-        check_layers(build(False), described, "a file")
-    check_layers(build(False), b"Dense, Dense", "a file")  # of an earlier version, which lacks them
+
+@pytest.mark.parametrize("says", REWIRED)
+def test_layers_that_are_connected_in_another_way_are_refused(says):
+    def build(first=0, added=2, order=1):
+        inputs = [keras.Input((3,)), keras.Input((3,))]
+        hidden = keras.layers.Dense(3)(inputs[first])
+        outputs = [keras.layers.Dense(3)(hidden)]
+        outputs.append([*inputs, hidden][added] + outputs[0])
+        return keras.Model(inputs, outputs[::order])
+
+    check_layers(build(), describe_layers(build()), "a file")
+    with pytest.raises(UserError, match=says):
+        check_layers(build(**REWIRED[says]), describe_layers(build()), "a file")
+    earlier = np.frombuffer(b"Dense, Dense", np.uint8)  # which does not say how they are connected
+    check_layers(build(**REWIRED[says]), earlier, "a file")
+
+
+def test_a_network_is_described_alike_in_both_precisions_and_as_a_list():
+    described = describe_layers(build_discriminator(num_codes=3))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = build_discriminator(num_codes=3)
+    keras.config.set_dtype_policy("float32")
+    check_layers(half, described, "a file")
+    added = keras.Sequential()
+    for layer in small_network().layers:
+        added.add(layer)
+    check_layers(added, describe_layers(small_network()), "a file")
 
 
 def test_what_is_no_generator_or_not_finite_is_refused(snapshot):

@@ -8,7 +8,7 @@ COMPONENTS = 64  # principal components in which images are compared
 SAMPLE = 10_000  # images that make the graph of neighbours, and that centres are first fitted to
 NEIGHBOURS = 10  # of an image in the graph, itself included
 KEPT = 0.1  # what an image keeps of its own features when it takes its neighbours'
-CHUNK = 2000  # images whose edges are computed at once
+CHUNK = 2000  # images that are deskewed or described at once
 
 
 def find_clusters(images, num_clusters, seed):

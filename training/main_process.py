@@ -28,7 +28,7 @@ class NotFinite(UserError):
 
     def __init__(self, where, what):
         super().__init__(
-            f"{where}: {what} are no longer finite; no earlier checkpoint was overwritten. Resume "
+            f"{where}: no longer finite: {what}; no earlier checkpoint was overwritten. Resume "
             "or, if this happens again, start another --run with a lower --learning_rate"
         )
 
@@ -91,8 +91,8 @@ class MainProcess:
         if arrays:
             if bad := not_finite(arrays):
                 raise UserError(
-                    f"{self.run.folder}: the state of step {int(arrays['step']):,} has numbers "
-                    f"that are not finite ({bad}); delete it to go on from the one before"
+                    f"{self.run.states()[-1]}: has numbers that are not finite ({bad}); delete it "
+                    "to go on from the state before or, without one, give another --run name"
                 )
             try:
                 progress.load(arrays)
