@@ -88,9 +88,7 @@ class InkChannel(keras.layers.Layer):
 
     def call(self, inputs):
         ink = (inputs + 1) / 2
-        # Pooled with the batch in the place of the one channel, which takes half the time on a CPU.
-        exchanged = tf.transpose(ink, [3, 1, 2, 0])
-        largest = tf.transpose(tf.nn.max_pool2d(exchanged, 3, 1, "SAME"), [3, 1, 2, 0])
+        largest = tf.nn.max_pool2d(ink, 3, 1, "SAME")
         return tf.concat([inputs, 16 * tf.square(ink * (1 - largest))], -1)
 
 

@@ -60,30 +60,6 @@ def test_the_ink_channel_is_pale_ink_without_a_core():
     np.testing.assert_allclose(found[0, ..., 1], expected, atol=1e-6)
 
 
-def test_the_ink_channel_s_slopes_are_those_of_pooling_each_image():
-    """It pools in another layout; values, slopes and slopes of slopes are those of the usual."""
-
-    def usual(images):
-        ink = (images + 1) / 2
-        largest = tf.nn.max_pool2d(ink, 3, 1, "SAME")
-        return tf.concat([images, 16 * tf.square(ink * (1 - largest))], -1)
-
-    images = tf.random.stateless_uniform([3, 28, 28, 1], [0, 0], -1, 1)
-    both = []
-    for layer in (layers.InkChannel(), usual):
-        with tf.GradientTape() as outer:
-            outer.watch(images)
-            with tf.GradientTape() as tape:
-                tape.watch(images)
-                outputs = layer(images)
-                value = tf.reduce_sum(outputs**3)
-            slopes = tape.gradient(value, images)
-            size = tf.reduce_sum(slopes**2)
-        both.append((outputs, slopes, outer.gradient(size, images)))
-    for found, expected in zip(*both):
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("kind", "arguments", "shape"),
     [
