@@ -173,7 +173,7 @@ class GenerateSettings(Settings):
     raw: bool = option(False, "Keep every sample, without rejection by the digit classifier.")
     redraw: str = option(
         "",
-        "Draw the images of an .npz again, one that was written with --save_noise.",
+        "Draw again the images of an .npz that was written with --save_noise.",
         local_path,
         formerly="latents",
     )

@@ -174,10 +174,10 @@ def draw_images(settings, classifier, networks, digest):
     paths = output_paths(settings, folder / f"{start}.json", pictures)
     learned = runs.images_learned(folder)
     if (folder / "settings.json").exists() and learned != digest:  # others lack it
-        how = "was trained on images other than" if learned else "does not say if it learned"
         say(
-            f"warning: {folder.name} {how} those in {settings.data}, so its scores may mean "
-            "little; --data takes an .npz with x_train and x_test",
+            f"warning: {folder.name} {'was' if learned else 'may have been'} trained on images "
+            f"other than those in {settings.data}, so its scores may mean little; --data takes an "
+            ".npz with x_train and x_test",
             file=sys.stderr,
         )
     snapshot = snapshots.load_snapshot(folder, which)

@@ -86,11 +86,13 @@ def run_command(settings_class, function, argv=None):
             raise
         print_error(missing_package(error))
     except OSError as error:
-        if error.filename is None and error.errno not in OUTPUT_GONE:
-            raise
-        if error.filename is None:
+        where = error.filename
+        if where is None:
+            if error.errno not in OUTPUT_GONE:
+                raise
+            where = "the output"
             drop_output(1)
-        print_error(f"{error.filename or 'the output'}: {error.strerror}")
+        print_error(f"{where}: {error.strerror}")
     except KeyboardInterrupt:
         return 130
     except Exception as error:

@@ -64,7 +64,7 @@ def describe_layers(network):
     These are left out where it takes only the output of the one before. Text, as uint8 (length,).
     """
     if not hasattr(network, "operations"):  # a Sequential is a chain; subclassed models do not say
-        return np.frombuffer("; ".join(map(describe, layers_of(network))).encode(), np.uint8)
+        return np.frombuffer(describe_chain(network).encode(), np.uint8)
     names = {id(each): f"input {number}" for number, each in enumerate(network.inputs, 1)}
 
     def names_of(tensors):
@@ -89,9 +89,10 @@ def describe_layers(network):
     return np.frombuffer("; ".join(descriptions).encode(), np.uint8)
 
 
-def layers_of(network):
-    """Its layers, without those that stand for inputs."""
-    return [each for each in network.layers if not isinstance(each, keras.layers.InputLayer)]
+def describe_chain(network):
+    """Its layers as text, but for those that stand for inputs, and not how they are connected."""
+    layers = (each for each in network.layers if not isinstance(each, keras.layers.InputLayer))
+    return "; ".join(map(describe, layers))
 
 
 def describe(operation):
@@ -110,7 +111,7 @@ def check_layers(network, described, source):
     if ";" in before:
         now = bytes(describe_layers(network)).decode()
     else:  # earlier versions described the layers alone
-        before, now = before.replace(",", ";"), "; ".join(map(describe, layers_of(network)))
+        before, now = before.replace(",", ";"), describe_chain(network)
     both = itertools.zip_longest(before.split("; "), now.split("; "))
     for number, (old, new) in enumerate(both, 1):
         if old != new:
