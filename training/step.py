@@ -216,6 +216,19 @@ class Trainer:
         decay = tf.minimum(self.settings.ema_decay, (1 + t) / (10 + t))
         for ema, new in zip(self.generator_ema.variables, self.generator.variables):
             ema.assign_sub((1 - decay) * (ema - new))
+        if self.settings.num_clusters:
+            self.restore_noise_weights()
+
+    def restore_noise_weights(self):
+        """Give the EMA's weights of the noise, but for the code's, the generator's own norm.
+
+        The average is shorter than the weights that it averages, which fluctuate. Those of the
+        noise lose the most, so without this the samples of a code vary too little.
+        """
+        networks, num_codes = (self.generator_ema, self.generator), self.settings.num_codes
+        ema, new = (network.get_layer("dense").kernel for network in networks)
+        ratio = tf.norm(new[num_codes:]) / tf.norm(ema[num_codes:])
+        ema.assign(tf.concat([ema[:num_codes], ratio * ema[num_codes:]], 0))
 
     def check_networks(self):
         """Raise an error unless one backward pass can serve both networks and layers have names.
