@@ -132,7 +132,8 @@ def tutorial(batch_size, seed=0, ema_decay=0.0):
 
     100-d noise; 5x5 kernels; generator 256, 128, 64 with leaky ReLU; discriminator 64, 128 with
     dropout 0.3; Keras' Adam 1e-4 as it comes; tf.data; one Python call a step. With `ema_decay`,
-    which the tutorial does not have, samples are drawn with an EMA of the generator's variables.
+    an EMA of the generator's variables is kept too, which the tutorial does not have: `draw_ema`
+    draws with it.
     """
     with importing_tensorflow(use_gpu=True):
         import keras
@@ -157,7 +158,7 @@ def tutorial(batch_size, seed=0, ema_decay=0.0):
         discriminator.add(layers.Dropout(0.3))
     discriminator.add(layers.Flatten())
     discriminator.add(layers.Dense(1))
-    drawing = keras.models.clone_model(generator) if ema_decay else generator
+    averaged = keras.models.clone_model(generator)
 
     g_adam, d_adam = keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4)
     crossentropy = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -180,7 +181,7 @@ def tutorial(batch_size, seed=0, ema_decay=0.0):
         if ema_decay:
             steps = tf.cast(g_adam.iterations.value, tf.float32)
             decay = tf.minimum(ema_decay, (1 + steps) / (10 + steps))
-            for ema, new in zip(drawing.variables, generator.variables):
+            for ema, new in zip(averaged.variables, generator.variables):
                 ema.assign_sub((1 - decay) * (ema - new))
         return g_loss
 
@@ -189,12 +190,13 @@ def tutorial(batch_size, seed=0, ema_decay=0.0):
             loss = step(next(batches))
         loss.numpy()
 
-    def draw(num):
+    def draw_with(network, num):
         noise = tf.random.stateless_normal([num, 100], [0, 0])
-        digits = [drawing(z, training=False) for z in tf.split(noise, num // 100)]
+        digits = [network(z, training=False) for z in tf.split(noise, num // 100)]
         return data.to_pixels(tf.concat(digits, 0)[..., 0])
 
-    run.draw = draw
+    run.draw = functools.partial(draw_with, generator)
+    run.draw_ema = functools.partial(draw_with, averaged)
     run.flops = lambda: count_flops(
         step.get_concrete_function(tf.TensorSpec([batch_size, 28, 28, 1], tf.float32))
     )
