@@ -24,10 +24,10 @@ from sampling.sampler import Sampler
 from storage import runs
 from storage.weights import weights_sha256
 
-DRAWS_PER_SAMPLE = 2.0  # the budget: draws for one accepted sample, on average
+DRAWS_PER_SAMPLE = 1.5  # the budget: draws for one accepted sample, on average
 NUM_CALIBRATION = 60_000  # samples that the acceptance is calibrated with, and all real images
 CALIBRATION_SEED = 2**31  # outside the range of --seed
-RIDGE = 0.01  # L2 penalty of the weights
+RIDGE = 0.1  # L2 penalty of the weights
 MAX_RATE = 0.9  # of acceptance, for digits that are drawn too seldom
 PATHS = {"latest": "acceptance.npz", "best": "acceptance-best.npz"}
 

