@@ -225,10 +225,11 @@ class Trainer:
         Weights fluctuate, so their average is shorter than they are; without this, the samples of
         a code vary too little.
         """
-        networks, num_codes = (self.generator_ema, self.generator), self.settings.num_codes
-        ema, new = (network.get_layer("dense").kernel for network in networks)
-        ratio = tf.norm(new[num_codes:]) / tf.norm(ema[num_codes:])
-        ema.assign(tf.concat([ema[:num_codes], ratio * ema[num_codes:]], 0))
+        num_codes, networks = self.settings.num_codes, (self.generator_ema, self.generator)
+        ema, own = (network.get_layer("dense").kernel for network in networks)
+        norm, own_norm = (tf.norm(tf.norm(each, axis=1)[num_codes:]) for each in (ema, own))
+        is_code = tf.range(self.noise_dim) < num_codes
+        ema.assign(ema * tf.where(is_code, 1.0, own_norm / norm)[:, None])
 
     def check_networks(self):
         """Raise an error unless one backward pass can serve both networks and layers have names.
