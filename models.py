@@ -20,7 +20,8 @@ def build_generator(noise_dim=200, num_codes=32):
 
     Batch normalisation cancels the scale of the layer before it, once its variance is well above
     epsilon, so that small first weights mean large steps relative to them. The last layer has a
-    learning-rate multiplier instead. Drawing finds the layers `code` and `dense` by these names.
+    learning-rate multiplier instead. Training and drawing find the layers `code` and `dense` by
+    these names.
     """
     hidden = {"use_bias": False, "stddev": 0.001}
     last = {"stddev": 0.005, "lr_multiplier": 10, "bias_lr_multiplier": 1, "dtype": "float32"}
