@@ -32,8 +32,7 @@ def main():
             np.savez(folder / "digits.npz", x_train=arrays["x_train"][:200])
         untouched = folder / "untouched"
         begun, process = time.monotonic(), start(untouched, folder, options.epochs)
-        while process.poll() is None and not any(untouched.glob("digits/state-*.npz")):
-            time.sleep(0.1)
+        wait_for_save(process, untouched)
         until_saved = time.monotonic() - begun
         assert process.wait() == 0
         while kills < options.kills:
@@ -43,8 +42,13 @@ def main():
             while status is None:
                 resumed += any(killed.glob("digits/state-*.npz"))
                 process = start(killed, folder, options.epochs)
-                is_last = kills == options.kills
-                patience = None if is_last else until_saved * moments.uniform(0.5, 1.5)
+                if kills == options.kills:
+                    patience = None
+                elif kills % 2:  # after a save, so that the next process resumes
+                    wait_for_save(process, killed)
+                    patience = until_saved * moments.uniform(0, 0.3)
+                else:
+                    patience = until_saved * moments.uniform(0.5, 1.5)
                 try:
                     status = process.wait(patience)
                 except subprocess.TimeoutExpired:
@@ -54,7 +58,7 @@ def main():
             assert status == 0, f"exit status {status}: {(killed / 'log').read_text()}"
             compared += compare(untouched, killed)
             print(f"{kills} kills, {runs} runs, all equal so far", flush=True)
-    assert resumed, "every kill came before the first save; give more --epochs"
+    assert resumed, "no killed run had saved; give more --epochs"
     print(
         f"{kills} kills in {runs} runs of {options.epochs} epochs, {resumed} resumes, "
         f"{compared:,} bytes compared: equal to the untouched run"
@@ -70,6 +74,13 @@ def start(root, folder, epochs):
     command = [sys.executable, REPOSITORY / "train_dcgan.py", *words]
     with open(root / "log", "a") as log:
         return subprocess.Popen([*map(str, command)], stdout=log, stderr=log)
+
+
+def wait_for_save(process, root):
+    """Wait until `process` has saved a training state that was not there before, or has ended."""
+    before = set(root.glob("digits/state-*.npz"))
+    while process.poll() is None and before.issuperset(root.glob("digits/state-*.npz")):
+        time.sleep(0.1)
 
 
 def compare(one, other):
