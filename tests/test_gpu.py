@@ -12,7 +12,7 @@ import tensorflow as tf
 from config import REPOSITORY
 from helpers import contents, one_line, roots, run_script, train
 from machine import gpu, loading
-from training.step import Trainer
+from training.programs import Programs
 
 WORDS = ["--batch_size", 8, "--num_codes", 4, "--evaluate_every", 0, "--run", "small"]
 
@@ -166,7 +166,7 @@ def test_only_the_first_program_leads_back_from_xla(tmp_path, data_path, monkeyp
     def fail(*_):
         raise tf.errors.InternalError(None, None, "ptxas returned an error\nhere")
 
-    monkeypatch.setattr(Trainer, "run_programs", fail)
+    monkeypatch.setattr(Programs, "run_compiled", fail)
     monkeypatch.setattr("training.distributed.use_xla", lambda *_: True)
     assert train(tmp_path, data_path, "--epochs", 1) == 0
     assert capsys.readouterr().out.count("XLA cannot be used here (InternalError: ptxas") == 1

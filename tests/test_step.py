@@ -14,7 +14,8 @@ from first_steps import PLAYERS, RECORDED, take_first_steps
 from helpers import TinyNetworks
 from layers import BatchNormalization, Dense
 from readers import read_npz
-from training.step import R1_INTERVAL, Trainer
+from training.losses import R1_INTERVAL
+from training.step import Trainer
 
 SETTINGS = TrainSettings(batch_size=8)
 CODES = tf.zeros([8], tf.int64)
@@ -127,6 +128,16 @@ def test_noise_that_bypasses_the_code_is_refused_at_the_start(digits):
 
     with pytest.raises(UserError, match="uses the noise past its layer `code`"):
         Trainer(SETTINGS, digits[:40], networks=Networks)
+
+
+def test_clusters_need_the_layer_after_the_code_by_its_name(digits, monkeypatch):
+    def build_dense(units, name=None, **options):
+        return Dense(units, name="first" if name == "dense" else name, **options)
+
+    monkeypatch.setattr("models.Dense", build_dense)
+    with pytest.raises(UserError, match="under the name `dense`; name it so, or give --codes free"):
+        Trainer(SETTINGS, digits[:40])
+    Trainer(dataclasses.replace(SETTINGS, codes="free"), digits[:40])
 
 
 def test_the_average_is_its_formula(trainer):

@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from cli import UserError
 
+# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020). There the
+# penalty has a step of the optimizer to itself; here its gradient is added to the loss's.
+R1_INTERVAL = 16
+
 
 def discriminator_loss(real_logits, fake_logits):
     """-log D(x) - log(1 - D(G(z))), averaged over the batch; both logits are (batch, 1)."""

@@ -1,6 +1,5 @@
 """The two networks in training: the step, and all that changes from step to step."""
 
-import functools
 import math
 
 import keras
@@ -8,12 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 import models
-from sampling.randomness import DROPOUT, TRAINING, box_muller_noise, normal_noise, random_key
+from cli import UserError
+from sampling.randomness import DROPOUT, random_key
 from sampling.sampler import Sampler
 from storage.weights import assign_all, check_layers, describe_layers, named_variables
 from training.clusters import biases_of, find_clusters
-from training.distributed import can_leave_xla, rows_of_replica
+from training.distributed import rows_of_replica
 from training.losses import (
+    R1_INTERVAL,
     check_images_stay_apart,
     check_losses,
     discriminator_loss,
@@ -21,11 +22,8 @@ from training.losses import (
     generator_loss,
     r1_penalty,
 )
-from training.progress import METRICS
+from training.programs import Programs
 
-# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020). There the
-# penalty has a step of the optimizer to itself; here its gradient is added to the loss's.
-R1_INTERVAL = 16
 EARLY_IMAGES = 18 * 60_000  # while the penalty is smaller
 DESCRIBED = ("generator_ema", "discriminator")  # whose layers a training state describes
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras names them
@@ -41,7 +39,7 @@ class Trainer:
     """
 
     def __init__(self, settings, images, strategy=None, compiled=False, networks=None):
-        self.settings, self.noise_dim, self.compiled = settings, settings.noise_dim, compiled
+        self.settings, self.noise_dim = settings, settings.noise_dim
         self.strategy = strategy or tf.distribute.get_strategy()
         networks = networks or models
         keras.utils.set_random_seed(settings.seed)  # the initial weights; nothing later uses it
@@ -63,7 +61,7 @@ class Trainer:
             self.step = tf.Variable(0, dtype=tf.int64)
             self.images = tf.constant(images)
             self.clusters = tf.Variable(tf.zeros([len(images)], tf.int64))
-        self.has_compiled = False
+        self.programs = Programs(self, compiled)
         self.early_steps = EARLY_IMAGES // settings.batch_size
         self.check_networks()
 
@@ -81,69 +79,7 @@ class Trainer:
 
         Returns the METRICS of each step, float32 (count, 4).
         """
-        if self.compiled:
-            try:
-                metrics = self.run_programs(order, count)
-                self.has_compiled = True
-                return metrics
-            except tf.errors.OpError as error:  # the compiler's, if it is the first program
-                if self.has_compiled or not can_leave_xla(self.settings, error):
-                    raise
-                self.compiled = False
-        return self.steps_without_xla(order, np.array(count, np.int32)).numpy()
-
-    def run_programs(self, order, count):
-        """take_steps with XLA: one step at a time, or all those between two penalties at once."""
-        metrics, dataset, order = [], self.dataset_on_device, tf.constant(order, tf.int64)
-        step = self.steps_done
-        last = step + count
-        while step < last:
-            since_penalty = step % R1_INTERVAL
-            all_fit = since_penalty == 1 and step + R1_INTERVAL - 1 <= last
-            taken = R1_INTERVAL - 1 if all_fit else 1
-            first = tf.constant(step, tf.int64)
-            metrics.append(self.steps_with_xla(dataset, order, first, since_penalty == 0, taken))
-            step += taken
-            with tf.device("CPU:0"):
-                self.step.assign(step)
-        return tf.concat(metrics, 0).numpy()
-
-    @functools.cached_property
-    def dataset_on_device(self):
-        """The images and their clusters where XLA's programs read them, copied once."""
-        return tf.identity(self.images), tf.identity(self.clusters)
-
-    @tf.function
-    def steps_without_xla(self, order, count):
-        """`count` steps, operation by operation; the host gathers the batches."""
-        metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
-        for i in tf.range(count):
-            with tf.device("CPU:0"):  # so that choosing the penalty does not wait for a GPU
-                step = self.step.value()
-                has_penalty = step % R1_INTERVAL == 0
-                rows = order[step % tf.shape(order, tf.int64)[0]]
-                batch = [tf.gather(each, rows) for each in (self.images, self.clusters)]
-            shape = [order.shape[1], self.noise_dim]
-            z = normal_noise(TRAINING, self.settings.seed, step, shape)
-            metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
-            self.step.assign_add(1)
-        return metrics.stack()
-
-    @tf.function(jit_compile=True)
-    def steps_with_xla(self, dataset, order, first, has_penalty, count):
-        """`count` steps from step `first`, all with or all without a penalty, as one program.
-
-        It never waits for the host: its loop has a fixed length, and it chooses nothing.
-        """
-        metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])
-        for i in tf.range(count):
-            step = first + tf.cast(i, tf.int64)
-            rows = tf.gather(order, step % order.shape[0])
-            batch = [tf.gather(each, rows) for each in dataset]
-            shape = [order.shape[1], self.noise_dim]
-            z = box_muller_noise(TRAINING, self.settings.seed, step, shape)
-            metrics = metrics.write(i, self.take_step(batch, z, step, has_penalty))
-        return metrics.stack()
+        return self.programs.take_steps(order, count)
 
     def take_step(self, batch, z, step, has_penalty):
         """One step, on all replicas, and the average; returns the METRICS, float32 (4,)."""
@@ -245,6 +181,12 @@ class Trainer:
             weights = self.discriminator.weights
             check_images_stay_apart(lambda x: self.logits(x, codes, key), weights, images)
             Sampler(self.generator_ema)  # raises UserError if the noise bypasses the code
+        layers = {layer.name for layer in self.generator_ema.layers}
+        if self.settings.num_clusters and "dense" not in layers:
+            raise UserError(
+                "models.py: with --codes clusters the moving average needs the generator's layer "
+                "after `code` under the name `dense`; name it so, or give --codes free"
+            )
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
             unnamed = ", ".join(sorted(names.keys() - others.keys()))
