@@ -15,13 +15,13 @@ from layers import (
 )
 
 
-def build_generator(noise_dim=200, num_codes=32):
+def build_generator(noise_dim=200, num_codes=64):
     """Network from noise (batch, noise_dim) to images (batch, 28, 28, 1) in [-1, 1].
 
-    Batch normalisation cancels the scale of the layer before it, once its variance is well above
-    epsilon, so that small first weights mean large steps relative to them. The last layer has a
-    learning-rate multiplier instead. Training and drawing find the layers `code` and `dense` by
-    these names.
+    Batch normalisation cancels the scale of the layer before it, if its variance is well above
+    epsilon, so with small initial weights each step of Adam changes them more, relative to their
+    size. The last layer has a learning-rate multiplier instead. Training and drawing find the
+    layers `code` and `dense` by these names.
     """
     hidden = {"use_bias": False, "stddev": 0.001}
     last = {"stddev": 0.005, "lr_multiplier": 10, "bias_lr_multiplier": 1, "dtype": "float32"}
@@ -41,7 +41,7 @@ def build_generator(noise_dim=200, num_codes=32):
     return keras.Model(noise, x, name="generator")  # (batch, 28, 28, 1)
 
 
-def build_discriminator(dropout=0.1, num_codes=0, ink_channel=False):
+def build_discriminator(dropout=0.1, num_codes=64, ink_channel=True):
     """Network from images (batch, 28, 28, 1) in [-1, 1] to probabilities (batch, 1) of being real.
 
     The second input is the key of the dropout mask, int64 (2,), or None outside training; with

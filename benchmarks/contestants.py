@@ -85,7 +85,7 @@ def peak_megabytes():
 
 
 def ours(batch_size, **settings):
-    """This repo's networks and loop, with the script's own settings but for those given.
+    """This repo's networks and loop, with the script's own settings except those given.
 
     With `tf32` off, float32 products on an NVIDIA GPU keep all their bits.
     """

@@ -149,7 +149,7 @@ def prdc(features, reference, k=5):
     A digit's ball reaches to its k-th nearest neighbour in its own set. Precision: digits within
     any reference ball; recall: reference digits within any ball of ours (Kynkäänniemi et al.
     2019). Density: in how many reference balls a digit lies, over k; coverage: reference balls
-    that hold a digit (Naeem et al. 2020). All from 0 to 1, but for the density. Returns them by
+    that hold a digit (Naeem et al. 2020). All from 0 to 1, except the density. Returns them by
     name, and the density of each digit, float (N,).
     """
     require(min(len(features), len(reference)), k + 1, "precision and recall")

@@ -2,10 +2,10 @@
 
 A sample x is accepted with probability min(1, c r(x)), where r is the ratio of the densities of
 real and of generated images (discriminator rejection sampling, Azadi et al. 2019). Here log c r is
-linear in features of the digit classifier (Ding et al. 2020) and in
-measures of ink, within each digit that the classifier reads. Its weights are such that accepted
-samples have the means of real images (entropy balancing, Hainmueller 2012) for a given budget of
-draws (Verine et al. 2024). The classifier has seen labels; the GAN has not.
+linear in features of the digit classifier (Ding et al. 2020) and in measures of ink, within each
+digit that the classifier reads. Its weights are such that accepted samples have the means of real
+images (entropy balancing, Hainmueller 2012) for a given budget of draws (Verine et al. 2024). The
+classifier has seen labels; the GAN has not.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ NUM_CALIBRATION = 60_000  # samples that the acceptance is calibrated with, and 
 CALIBRATION_SEED = 2**31  # outside the range of --seed
 RIDGE = 0.1  # L2 penalty of the weights
 MAX_RATE = 0.9  # of acceptance, for digits that are drawn too seldom
+MIN_RATIO = 0.5  # of a digit's real and drawn shares, so that one drawn too often is still accepted
 PATHS = {"latest": "acceptance.npz", "best": "acceptance-best.npz"}
 
 
@@ -102,16 +103,16 @@ def calibrate(real, generated):
         wanted, drawn = x[x_digits == digit], y[y_digits == digit]
         if len(wanted) and len(drawn):
             ratio = len(wanted) / len(x) * len(y) / len(drawn)
-            rate = min(MAX_RATE, max(ratio, 0.5) / DRAWS_PER_SAMPLE)
+            rate = min(MAX_RATE, max(ratio, MIN_RATIO) / DRAWS_PER_SAMPLE)
             *weights[digit], bias[digit] = balance(drawn, wanted.mean(0), rate)
     weights /= scale
     return Acceptance(weights, bias - weights @ mean)
 
 
 def balance(x, target, rate, steps=100):
-    """Weights (dim + 1,), the bias last, for x (N, dim) in min(1, exp(x @ weights + bias)).
+    """Weights (dim + 1,), the bias last, of the probability min(1, exp(x @ weights + bias)).
 
-    With these probabilities a share `rate` of x is accepted, and the accepted have the mean
+    With it, a share `rate` of x (N, dim) is accepted, and the accepted have the mean
     `target`, up to a ridge penalty: the minimum of a convex loss, found by Newton's method.
     """
     x, target = np.column_stack([x, np.ones(len(x))]), np.append(target, 1)
@@ -119,8 +120,9 @@ def balance(x, target, rate, steps=100):
 
     def loss(weights):
         log_cr = x @ weights
-        accepted = np.where(log_cr < 0, np.exp(np.minimum(0, log_cr)), 1 + log_cr)  # its integral
-        return accepted.mean() - rate * target @ weights + penalty @ weights**2 / 2
+        # of min(1, exp(t)) over t up to log_cr
+        integral = np.where(log_cr < 0, np.exp(np.minimum(0, log_cr)), 1 + log_cr)
+        return integral.mean() - rate * target @ weights + penalty @ weights**2 / 2
 
     weights = np.zeros(len(target))
     weights[-1] = np.log(rate)
@@ -142,10 +144,11 @@ def balance(x, target, rate, steps=100):
 def load_or_calibrate(folder, which, generator, classifier):
     """The Acceptance of a run's generator, `latest` or `best`; made and kept if there is none.
 
-    It is recomputed if the generator's or the classifier's weights have changed.
+    It is recomputed if either network's weights or the constants above have changed; after an edit
+    of the formula, delete the file.
     """
     path = folder / PATHS[which]
-    origin = f"{weights_sha256(generator)} {classifier.sha256}"
+    origin = origin_of(generator, classifier)
     with contextlib.suppress(UserError):  # of a damaged one
         arrays = read_npz(path) if path.is_file() else {}
         if str(arrays.pop("origin", "")) == origin and arrays.keys() == {*Acceptance._fields}:
@@ -160,6 +163,12 @@ def load_or_calibrate(folder, which, generator, classifier):
     except UserError:
         say(f"note: {folder} cannot be written, so the calibration is not kept")
     return acceptance
+
+
+def origin_of(generator, classifier):
+    """What a calibration depends on, as text: both networks' weights and the constants above."""
+    constants = (DRAWS_PER_SAMPLE, NUM_CALIBRATION, CALIBRATION_SEED, RIDGE, MAX_RATE, MIN_RATIO)
+    return f"{weights_sha256(generator)} {classifier.sha256} {constants}"
 
 
 def calibrate_generator(generator, classifier):

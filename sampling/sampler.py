@@ -12,7 +12,7 @@ from sampling.randomness import BLOCK, sample_noise, with_code
 class Sampler:
     """Draws with a generator.
 
-    The noise of `sample` and `noise`, but for the numbers that choose the code, is multiplied by
+    The noise of `sample` and `noise`, except the numbers that choose the code, is multiplied by
     `noise_scale`; if `code` is given, it has that code. Images are always computed in batches of
     BLOCK, so that the bits of one do not depend on how many are requested. Raises UserError if the
     generator bypasses its layer `code`.

@@ -5,7 +5,7 @@ import keras
 import layers
 from cli import UserError
 
-FOLDINGS = {  # our layers that differ from stock ones only in training, but for the multipliers
+FOLDINGS = {  # our layers that differ from stock ones only in training, except for the multipliers
     layers.Dense: keras.layers.Dense,
     layers.Conv2D: keras.layers.Conv2D,
     layers.Conv2DTranspose: keras.layers.Conv2DTranspose,

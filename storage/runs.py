@@ -5,6 +5,9 @@
     checkpoints/<run>/state-<step>.npz.sha256
     checkpoints/<run>/generator.npz       the averaged generator, all that drawing needs
     checkpoints/<run>/generator-best.npz  the one that had the best FID
+    checkpoints/<run>/acceptance.npz      which samples to accept (sampling.acceptance)
+    checkpoints/<run>/scores.json         what evaluate_digits.py wrote last
+    checkpoints/<run>/lock                held by the process that trains it
     samples/<run>/                        pictures, history.csv, logs for TensorBoard
 
 Files are complete, and a training state is used only if its checksum is right.
@@ -92,8 +95,8 @@ class Run:
 
     def set_aside(self):
         """Rename the run's folders to the first <run>.old-1, -2, ... that is free; never delete."""
-        # One may be the other, or lie in it: the inner one goes first. Else the samples do: if the
-        # second rename fails, the run still counts as started.
+        # One may be the other, or lie in it: the inner one goes first. Otherwise the samples do: if
+        # the process is killed in between, the run still counts as begun.
         folders = {folder.resolve(): folder for folder in (self.samples, self.folder)}
         folders = [folders[real] for real in sorted(folders, key=lambda real: -len(real.parts))]
         for number in itertools.count(1):
@@ -265,6 +268,6 @@ def format_epochs(epochs):
 
 
 def ships(path):
-    """Whether a path lies in a folder that is part of the repository."""
+    """Whether a path lies in one of the SHIPPED folders."""
     path = Path(path).resolve()
     return any(path.is_relative_to(REPOSITORY / folder) for folder in SHIPPED)

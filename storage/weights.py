@@ -90,7 +90,7 @@ def describe_layers(network):
 
 
 def describe_chain(network):
-    """Its layers as text, but for those that stand for inputs, and not how they are connected."""
+    """Its layers as text, except those that stand for inputs, and not how they are connected."""
     layers = (each for each in network.layers if not isinstance(each, keras.layers.InputLayer))
     return "; ".join(map(describe, layers))
 
@@ -123,7 +123,7 @@ def check_layers(network, described, source):
 
 
 def weights_sha256(network):
-    """SHA-256 of a network's weights and their names, but for those of zeros, in hexadecimal."""
+    """SHA-256 of a network's weights and their names, except those of zeros, in hexadecimal."""
     sha256 = hashlib.sha256()
     for name, variable in sorted(named_variables(network).items()):
         array = np.asarray(variable.numpy(), "<f4")

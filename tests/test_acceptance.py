@@ -12,7 +12,7 @@ from evaluation.classifier import Predictions
 from readers import read_npz
 from sampling import acceptance
 from storage import runs, snapshots
-from storage.weights import load_generator, weights_sha256
+from storage.weights import load_generator
 
 PRETRAINED = REPOSITORY / "checkpoints" / runs.PRETRAINED
 random = np.random.default_rng(0)
@@ -120,7 +120,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_calibration_is_kept_until_weights_change_or_it_is_damaged(folder, capsys):
+def test_a_calibration_is_kept_until_something_changes_or_it_is_damaged(
+    folder, capsys, monkeypatch
+):
     def calibrates(sha256="a", generator="weights"):
         """Whether a calibration is made for this classifier and this generator."""
         classifier = StubClassifier()
@@ -138,7 +140,10 @@ def test_a_calibration_is_kept_until_weights_change_or_it_is_damaged(folder, cap
     assert calibrates() and not calibrates()
     names = ("mean", "scale", "weights", "bias")  # of the formula before
     arrays = {name: np.zeros(130) for name in names}
-    np.savez(folder / "acceptance.npz", origin="weights a", **arrays)
+    origin = read_npz(folder / "acceptance.npz")["origin"]
+    np.savez(folder / "acceptance.npz", origin=origin, **arrays)
+    assert calibrates() and not calibrates()
+    monkeypatch.setattr(acceptance, "DRAWS_PER_SAMPLE", 2.0)
     assert calibrates()
 
 
@@ -157,5 +162,5 @@ def shipped_calibration():
 
 def test_the_pretrained_calibration_is_that_of_its_weights(classifier):
     generator = load_generator(snapshots.load_snapshot(PRETRAINED, "latest"))
-    expected = f"{weights_sha256(generator)} {classifier.sha256}"
+    expected = acceptance.origin_of(generator, classifier)
     assert str(read_npz(PRETRAINED / "acceptance.npz")["origin"]) == expected

@@ -1,4 +1,4 @@
-"""Clusters of the training images: balanced, alike, a function of the images and the seed."""
+"""Clusters: alike within, of similar sizes, a function of the images and the seed."""
 
 import numpy as np
 

@@ -52,7 +52,7 @@ def run(tmp_path):
     run.mkdir(parents=True)
     variables = named_variables(models.build_generator())
     arrays = {name: variable.numpy() for name, variable in variables.items()}
-    np.savez(run / "generator.npz", **arrays, epoch=3.0, num_codes=32)
+    np.savez(run / "generator.npz", **arrays, epoch=3.0, num_codes=64)
     return run
 
 

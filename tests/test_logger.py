@@ -16,7 +16,7 @@ DIGITS = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
 
 
 def history_of(**columns):
-    """A list of EpochRecord in which all is well, but for these columns."""
+    """A list of EpochRecord in which all is well, except in these columns."""
     num = len(next(iter(columns.values())))
     well = {"epoch": range(1, num + 1), "d_real": [0.6] * num, "d_fake": [0.4] * num}
     well |= {"fid": [5.0] * num, "rarest_digit": [0.9] * num}

@@ -130,14 +130,13 @@ def test_noise_that_bypasses_the_code_is_refused_at_the_start(digits):
         Trainer(SETTINGS, digits[:40], networks=Networks)
 
 
-def test_clusters_need_the_layer_after_the_code_by_its_name(digits, monkeypatch):
+def test_the_layer_after_the_code_needs_its_name(digits, monkeypatch):
     def build_dense(units, name=None, **options):
         return Dense(units, name="first" if name == "dense" else name, **options)
 
     monkeypatch.setattr("models.Dense", build_dense)
-    with pytest.raises(UserError, match="under the name `dense`; name it so, or give --codes free"):
+    with pytest.raises(UserError, match="name the generator's layer after `code` `dense`"):
         Trainer(SETTINGS, digits[:40])
-    Trainer(dataclasses.replace(SETTINGS, codes="free"), digits[:40])
 
 
 def test_the_average_is_its_formula(trainer):

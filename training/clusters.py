@@ -7,7 +7,7 @@ from evaluation.metrics import nearest, squared_distances
 COMPONENTS = 64  # principal components in which images are compared
 SAMPLE = 10_000  # images that make the graph of neighbours, and that centres are first fitted to
 NEIGHBOURS = 10  # of an image in the graph, itself included
-KEPT = 0.1  # what an image keeps of its own features when it takes its neighbours'
+KEPT = 0.1  # weight of an image's own features in the average with its neighbours'
 CHUNK = 2000  # images that are deskewed or described at once
 
 
@@ -38,9 +38,9 @@ def find_clusters(images, num_clusters, seed):
 def biases_of(shares):
     """Biases, float32 (K,), that give each of K codes its share of the samples, float (K,).
 
-    With them, the largest of K normal numbers is number k with probability shares[k], an integral
-    over that largest number t. A fixed-point iteration finds them. A share of 0 becomes a very
-    small one.
+    With them, number k is the largest of K normal numbers with probability shares[k]: an integral
+    over the value t of the largest. The biases are found by fixed-point iteration. A share of 0
+    becomes a very small one.
     """
     shares = np.maximum(shares, 1e-3 / len(shares))
     t, step = np.linspace(-10, 10, 1001, retstep=True)
@@ -113,8 +113,9 @@ def principal_components(features):
 def edges(images):
     """How strong edges in four directions are around 9x9 points of images (N, 28, 28): (N, 324).
 
-    Square roots of slopes that were blurred with a standard deviation of 1.5 pixels; like the
-    histograms of oriented gradients of Dalal & Triggs 2005.
+    For each direction the squared slope over the steepness, blurred with a standard deviation of
+    1.5 pixels; then the square root. Similar to histograms of oriented gradients (Dalal & Triggs
+    2005).
     """
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
@@ -131,7 +132,7 @@ def deskew(images):
     """Images, float32 (N, 28, 28) with 0 as background, sheared until they stand upright.
 
     Each row moves sideways so that the horizontal and the vertical position of the ink are
-    uncorrelated, and its centre of mass is that of the image.
+    uncorrelated and its centre of mass lies midway between left and right.
     """
     places = np.arange(28, dtype=np.float32)
     mass = np.maximum(images.sum((1, 2)), 1e-9)

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cli import UserError
 
-# Steps between two penalties, whose weight is multiplied by it (Karras et al. 2020). There the
-# penalty has a step of the optimizer to itself; here its gradient is added to the loss's.
+# The penalty is computed every 16th step, with 16 times the weight (Karras et al. 2020). There it
+# has a step of the optimizer to itself; here its gradient is added to that of the loss.
 R1_INTERVAL = 16
 
 

@@ -21,9 +21,7 @@ class Programs:
         """The METRICS of `count` steps, float32 (count, 4), with batches from `order`."""
         if self.compiled:
             try:
-                metrics = self.run_compiled(order, count)
-                self.has_compiled = True
-                return metrics
+                return self.run_compiled(order, count)
             except tf.errors.OpError as error:  # the compiler's, if it is the first program
                 if self.has_compiled or not can_leave_xla(self.trainer.settings, error):
                     raise
@@ -41,6 +39,7 @@ class Programs:
             taken = R1_INTERVAL - 1 if all_fit else 1
             first = tf.constant(step, tf.int64)
             metrics.append(self.steps_with_xla(dataset, order, first, since_penalty == 0, taken))
+            self.has_compiled = True
             step += taken
             with tf.device("CPU:0"):
                 self.trainer.step.assign(step)
@@ -72,7 +71,7 @@ class Programs:
     def steps_with_xla(self, dataset, order, first, has_penalty, count):
         """`count` steps from step `first`, all with or all without a penalty, as one program.
 
-        It never waits for the host: its loop has a fixed length, and it chooses nothing.
+        It never waits for the host: its loop has a fixed length, and it has no branches.
         """
         trainer = self.trainer
         metrics = tf.TensorArray(tf.float32, count, element_shape=[len(METRICS)])

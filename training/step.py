@@ -35,6 +35,8 @@ class Trainer:
     `settings` is a config.TrainSettings; `images` are uint8 (N, 28, 28). The replicas of `strategy`
     share each batch: images, noise, dropout and batch statistics are those of the whole batch, so
     the number of replicas changes results only by rounding. `compiled`: use XLA, on one device.
+    With clusters, call find_clusters or load_state before the first step: until then every image
+    is in cluster 0, and XLA's programs copy the clusters only once.
     `networks` has the functions build_generator and build_discriminator; by default it is models.
     """
 
@@ -146,7 +148,8 @@ class Trainer:
         """Move generator_ema towards the generator, all variables (Yazici et al. 2019).
 
         ema = decay ema + (1 - decay) generator, decay = min(ema_decay, (1 + t) / (10 + t)) after
-        t steps, so that the first, random weights are soon forgotten.
+        t steps, so that the first, random weights are soon forgotten. With clusters, the norm of
+        the noise's weights is then restored.
         """
         t = tf.cast(step + 1, tf.float32)
         decay = tf.minimum(self.settings.ema_decay, (1 + t) / (10 + t))
@@ -156,13 +159,14 @@ class Trainer:
             self.restore_noise_weights()
 
     def restore_noise_weights(self):
-        """Give the EMA's weights of the noise, but for the code's, the norm of the generator's.
+        """Rescale the EMA's dense kernel, in the rows of the noise, to the generator's norm.
 
-        Weights fluctuate, so their average is shorter than they are; without this, the samples of
-        a code vary too little.
+        The code's rows stay as they are. Averaging shrinks weights that fluctuate; without this,
+        the samples of a code vary too little.
         """
         num_codes, networks = self.settings.num_codes, (self.generator_ema, self.generator)
         ema, own = (network.get_layer("dense").kernel for network in networks)
+        # Rows first, because slicing the kernel would copy it.
         norm, own_norm = (tf.norm(tf.norm(each, axis=1)[num_codes:]) for each in (ema, own))
         is_code = tf.range(self.noise_dim) < num_codes
         ema.assign(ema * tf.where(is_code, 1.0, own_norm / norm)[:, None])
@@ -170,9 +174,10 @@ class Trainer:
     def check_networks(self):
         """Raise an error unless one backward pass can serve both networks and layers have names.
 
-        That is a UserError for a loss or a generator that a Sampler cannot use, and a ValueError
-        for another network. Keras numbers unnamed layers over the whole process, so another process
-        could not match their weights.
+        That is a UserError for a loss that does not fit or a generator that cannot be drawn with,
+        and a ValueError for a discriminator that mixes images or a layer without a name. Keras
+        numbers unnamed layers over the whole process, so another process could not match their
+        weights.
         """
         with tf.device("CPU:0"):  # so that a GPU loads no libraries for four images
             check_losses()
@@ -181,11 +186,10 @@ class Trainer:
             weights = self.discriminator.weights
             check_images_stay_apart(lambda x: self.logits(x, codes, key), weights, images)
             Sampler(self.generator_ema)  # raises UserError if the noise bypasses the code
-        layers = {layer.name for layer in self.generator_ema.layers}
-        if self.settings.num_clusters and "dense" not in layers:
+        if "dense" not in {layer.name for layer in self.generator_ema.layers}:
             raise UserError(
-                "models.py: with --codes clusters the moving average needs the generator's layer "
-                "after `code` under the name `dense`; name it so, or give --codes free"
+                "models.py: name the generator's layer after `code` `dense`: the moving average "
+                "and the reader of snapshots find its kernel by that name"
             )
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
@@ -201,7 +205,7 @@ class Trainer:
         return self.discriminator(inputs, training=key is not None)[1]
 
     def find_clusters(self):
-        """Cluster the images, if the settings say so; a resumed run keeps the clusters it has.
+        """Cluster the images of a new run, if the settings say so, and set the codes' biases.
 
         A code then is as likely as an image of its cluster.
         """
