@@ -4,18 +4,18 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ARGS =
-# Of the page: HOST=0.0.0.0 to serve it out of a container. Not from the environment, where conda
-# and some shells have a HOST of their own.
+# Address of the page; HOST=0.0.0.0 makes it reachable from outside a container. HOST is not taken
+# from the environment, where conda and some shells set it.
 HOST = 127.0.0.1
 PORT ?= 8000
 SITE = demo/site
 WEB_RUNTIME = demo/node_modules/onnxruntime-web/dist
-# The NVIDIA driver leaves these on Linux and on Windows' WSL, and nvidia-smi in containers.
+# Files of NVIDIA's driver on Linux and in WSL; some containers have only nvidia-smi.
 NVIDIA = $(wildcard /proc/driver/nvidia/version /usr/lib/wsl/lib/libnvidia-ml.so.1) \
-	$(shell command -v nvidia-smi)
+	$(shell command -v nvidia-smi 2>/dev/null)
 REQUIREMENTS = $(if $(strip $(NVIDIA)),requirements-gpu.txt,requirements.txt)
 
-# By pip or, where uv made .venv without it, by uv; where neither is there, Python brings its pip.
+# Installs with pip; without pip, as in environments of uv, with uv; else ensurepip adds pip.
 HAS_PIP = $(BIN)/python -c 'import pip' 2>/dev/null
 INSTALL = install() { \
 		if ! $(HAS_PIP) && command -v uv >/dev/null; then uv pip install --python $(BIN)/python "$$@"; \
@@ -35,7 +35,7 @@ demo: .venv/ready-dev
 	@$(MAKE) site
 	@$(BIN)/python demo/serve.py --host '$(HOST)' --port '$(PORT)' --folder $(SITE)
 
-# A folder for any static host, under any path. The runtime ends in .js, which every host knows.
+# Builds the page for any static host, under any path. Some hosts do not know .mjs, hence .js.
 site: .venv/ready-dev demo/node_modules/ready
 	mkdir -p $(SITE)/onnxruntime-web
 	cp demo/index.html demo/demo.css demo/demo.js $(SITE)

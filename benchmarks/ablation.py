@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import evaluate_digits
 import train_dcgan
-from cli import parse
 from config import EvaluateSettings, TrainSettings
 from machine.command import run_command
 from machine.loading import importing_tensorflow
@@ -101,14 +100,13 @@ def main():
     networks = types.SimpleNamespace(
         build_generator=build_generator, build_discriminator=build_discriminator
     )
-    settings = parse(TrainSettings, trial.train)
-    words = ["--run", settings.run, "--checkpoints_dir", settings.checkpoints_dir]
-    words += ["--samples_dir", settings.samples_dir]
-    return run_command(
-        TrainSettings, lambda settings: train_dcgan.train(settings, networks), trial.train
-    ) or run_command(
-        EvaluateSettings, lambda settings: evaluate_digits.evaluate(settings, networks), words
-    )
+
+    def train_and_score(settings):
+        run = {name: getattr(settings, name) for name in ("run", "checkpoints_dir", "samples_dir")}
+        status = train_dcgan.train(settings, networks)
+        return status or evaluate_digits.evaluate(EvaluateSettings(**run), networks)
+
+    return run_command(TrainSettings, train_and_score, trial.train)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def flops_of(operation):
 
 
 def matmul_gflops():
-    """The device's best rate for large float32 matrix products, in GFLOP/s.
+    """The device's best rate for large float32 matrix products (TF32 where it is on), in GFLOP/s.
 
     Their sum alone leaves the device; a GPU is given a hundred at once.
     """

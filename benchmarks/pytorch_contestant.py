@@ -12,7 +12,7 @@ EPSILON = 1e-3  # of batch normalisation in Keras; PyTorch's own is 1e-5
 
 
 class Multiplier(nn.Module):
-    """The learning-rate multiplier: what comes in, ten times."""
+    """The learning-rate multiplier: its input times ten."""
 
     def forward(self, x):
         return 10 * x

@@ -5,9 +5,9 @@
 
 const RUNTIME = "./onnxruntime-web/ort.js";
 const SURE = 0.9; // the classifier's probability of a digit that is good enough
-const BATCH = 8; // digits drawn at once in search of those,
-const MOST = 32; // batches at most,
-const PATIENCE = 100; // milliseconds until one that is only likelier than not will do
+const BATCH = 8; // digits in a batch of a search
+const MOST = 32; // batches of a search, at most
+const PATIENCE = 100; // milliseconds after which a probability of 0.5 is enough
 const SPARE = 2; // of each digit are kept ready
 const KEPT = 12; // digits in the strip
 const ENLARGED = 10; // pixels a pixel of the PNG to download
@@ -44,11 +44,11 @@ function noise(purpose, seed) {
   return Array.from({ length: generator.inputMetadata[0].shape[1] }, normal);
 }
 
-/** Noise that the sliders have moved: all but its first quarter, along the sliders' directions, and
- * rescaled to its old length, the only length seen in training. The first quarter stays, because
+/** Noise that the sliders have moved: all but its first third, along the sliders' directions, and
+ * rescaled to its old length, the only length seen in training. The first third stays, because
  * its largest number may choose a discrete code, and the digit would jump. */
 function bend(z, positions) {
-  const first = Math.ceil(z.length / 4);
+  const first = Math.ceil(z.length / 3);
   const directions = positions.map((_, i) => noise(i + 1, 0).slice(first));
   const rest = z.slice(first);
   const moved = rest.map((value, i) =>
@@ -59,7 +59,7 @@ function bend(z, positions) {
 }
 
 /** Digits of some noise, pixels in [-1, 1]; the classifier's ten probabilities of each, and
- * whether to accept it, by chance where the classifier says how likely that should be. */
+ * whether to accept it: at random, with the classifier's `acceptance`; always if it has none. */
 async function draw(zs) {
   const tensor = new runtime.Tensor("float32", zs.flat(), [zs.length, zs[0].length]);
   const { digits } = await generator.run({ noise: tensor });
@@ -107,7 +107,7 @@ function prepare(batches = MOST) {
   });
 }
 
-/** Show the digit of the seed and the sliders. Alone in its batch it has the same bits always. */
+/** Show the digit of the seed and the sliders. Drawn alone, so that its pixels are always the same. */
 async function show(began) {
   const { pixels, rows } = await draw([bend(noise(DIGIT, seed), positions())]);
   const image = new ImageData(28, 28);
@@ -121,7 +121,7 @@ async function show(began) {
   status.className = "";
   status.textContent =
     `The classifier reads ${likeliest}, ${percent} % sure.\n` +
-    `Here in ${Math.round(performance.now() - began)} ms.`;
+    `Drawn in ${Math.round(performance.now() - began)} ms.`;
 }
 
 /** What is shown as a PNG, black on white, in a data URL. */

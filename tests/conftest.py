@@ -5,6 +5,9 @@ import platform
 import shutil
 import signal
 
+for name in [*os.environ]:  # a job's cluster or someone's debugging must not reach the tests
+    if name.startswith(("SLURM_", "TF_CONFIG", "TF_CPP_")):
+        del os.environ[name]
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests are about the CPU, whatever is there
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads get in TensorFlow's way
 
@@ -26,7 +29,7 @@ from readers import read_npz
 
 @pytest.fixture(autouse=True)
 def usual_signals():
-    """Let no test find signals ignored, as nohup and a shell's & have it."""
+    """Give each test the usual signal handlers: nohup and a shell's & leave some ignored."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield

@@ -1,4 +1,4 @@
-"""Kill training at random moments, again and again; what comes out must be what would have.
+"""Kill and resume training at random moments; the result must equal that of an unkilled run.
 
 python tests/stress_resume.py --kills 100 takes about 20 minutes on two cores. Exits 1 at the
 first bit that differs from a run that nobody touched.

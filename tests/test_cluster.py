@@ -43,24 +43,49 @@ def tf_config(ports, index, has_chief=False):
     return json.dumps({"cluster": cluster, "task": task})
 
 
-def start_workers(folder, data_path, *words, second=(), has_chief=False):
-    """Two processes that train one run inside `folder`, the main one first.
+@pytest.fixture
+def start():
+    """A function that starts a process with a command and variables; none outlives the test."""
+    started = []
 
-    `second` are words for the other one.
-    """
-    ports = free_ports(2)
-    command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
-    command = [*map(str, command), *roots(folder), *words]
-    return [
-        subprocess.Popen(
-            [*command, *second] if index else command,
-            env=os.environ | {"TF_CONFIG": tf_config(ports, index, has_chief)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def start_process(command, variables):
+        started.append(
+            subprocess.Popen(
+                [*map(str, command)],
+                env=os.environ | variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
-        for index in range(2)
-    ]
+        return started[-1]
+
+    yield start_process
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def start_workers(start, data_path):
+    """A function that starts two processes that train one run inside `folder`, the main one first.
+
+    `words` are for both of them, `second` for the other one.
+    """
+
+    def start_both(folder, *words, second=(), has_chief=False):
+        ports = free_ports(2)
+        command = [sys.executable, REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
+        command += [*roots(folder), *words]
+        return [
+            start(
+                [*command, *second] if index else command,
+                {"TF_CONFIG": tf_config(ports, index, has_chief)},
+            )
+            for index in range(2)
+        ]
+
+    return start_both
 
 
 BAD_TF_CONFIGS = [
@@ -89,7 +114,7 @@ def test_a_port_in_use_is_refused(tmp_path, data_path):
         ports = [taken.getsockname()[1], *free_ports(1)]
         words = ["--data", data_path, *WORDS, *roots(tmp_path)]
         environment = os.environ | {"TF_CONFIG": tf_config(ports, 0)}
-        finished = run_script("train_dcgan.py", *words, env=environment)
+        finished = run_script("train_dcgan.py", *words, env=environment, timeout=120)
     assert finished.returncode == 2 and "port may be taken" in one_line(finished.stderr)
 
 
@@ -102,19 +127,14 @@ def test_without_a_cluster_in_tf_config_training_is_alone(text, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_worker_that_waits_for_the_others_stops_when_told(index, tmp_path, data_path):
+def test_a_worker_that_waits_for_the_others_stops_when_told(index, tmp_path, data_path, start):
     command = [sys.executable, "-u", REPOSITORY / "train_dcgan.py", "--data", data_path, *WORDS]
-    with subprocess.Popen(
-        [*map(str, command), *roots(tmp_path)],
-        env=os.environ | {"TF_CONFIG": tf_config(free_ports(2), index)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not process.stdout.readline().startswith("Joining the cluster"):
-            assert process.poll() is None
-        time.sleep(1)  # it has begun to wait
-        process.terminate()
-        assert process.wait(timeout=20) == -signal.SIGTERM
+    process = start([*command, *roots(tmp_path)], {"TF_CONFIG": tf_config(free_ports(2), index)})
+    while not process.stdout.readline().startswith("Joining the cluster"):
+        assert process.poll() is None
+    time.sleep(1)  # it has begun to wait
+    process.terminate()
+    assert process.wait(timeout=20) == -signal.SIGTERM
 
 
 def test_a_worker_that_came_back_is_counted_once():
@@ -129,14 +149,14 @@ def test_a_worker_that_came_back_is_counted_once():
             socket.create_connection(("127.0.0.1", port)).close()  # came, and went
             break
     others = [
-        threading.Thread(target=cluster.wait_for_workers, args=(addresses, each))
-        for each in addresses
+        threading.Thread(target=cluster.wait_for_workers, args=(addresses, each), daemon=True)
+        for each in addresses[1:]
     ]
-    others[1].start()
+    others[0].start()
     first.join(1)
     assert first.is_alive()
-    others[2].start()
-    for each in (first, *others[1:]):
+    others[1].start()
+    for each in (first, *others):
         each.join(20)
         assert not each.is_alive()
 
@@ -162,27 +182,27 @@ def test_a_cluster_is_that_of_tf_config_unless_one_device_is_asked_for(monkeypat
     ("words", "reason"),
     [(["--batch_size", "9"], "cannot be divided"), (["--compile", "on"], "--compile on")],
 )
-def test_settings_that_a_cluster_cannot_have(tmp_path, data_path, words, reason):
-    for process in start_workers(tmp_path, data_path, *words):
+def test_settings_that_a_cluster_cannot_have(tmp_path, start_workers, words, reason):
+    for process in start_workers(tmp_path, *words):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 2
         assert reason in one_line(err)
 
 
 @pytest.mark.slow
-def test_workers_with_different_settings_are_refused(tmp_path, data_path):
-    for process in start_workers(tmp_path, data_path, second=["--seed", "9"]):
+def test_workers_with_different_settings_are_refused(tmp_path, start_workers):
+    for process in start_workers(tmp_path, second=["--seed", "9"]):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 2
         assert "different settings" in err.strip().splitlines()[-1] and "Traceback" not in err
 
 
 @pytest.mark.slow
-def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, data_path):
+def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, start_workers):
     folder = tmp_path / "checkpoints" / "small"
     folder.mkdir(parents=True)
     lock = Lock(folder / "lock")
-    chief, worker = start_workers(tmp_path, data_path, has_chief=True)
+    chief, worker = start_workers(tmp_path, has_chief=True)
     _, err = chief.communicate(timeout=120)
     assert chief.returncode == 2 and "another process" in err
     _, err = worker.communicate(timeout=120)  # its index is 0, but it does not open the run
@@ -191,7 +211,7 @@ def test_a_chief_that_is_refused_does_not_leave_the_others_waiting(tmp_path, dat
 
 
 @pytest.mark.slow
-def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path):
+def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path, start):
     smi = tmp_path / "nvidia-smi"  # there, and finds nothing
     smi.write_text("#!/bin/sh\necho No devices were found\nexit 6\n")
     smi.chmod(0o755)
@@ -205,13 +225,7 @@ def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path):
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
     }
     tasks = [
-        subprocess.Popen(
-            [*map(str, command)],
-            env=os.environ | slurm | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start(command, slurm | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
         for task in range(2)
     ]
     for task in tasks:
@@ -221,11 +235,11 @@ def test_two_tasks_of_slurm_on_a_node_without_gpus_join(tmp_path, data_path):
 
 
 @pytest.mark.slow
-def test_two_workers_train_the_run_of_one(tmp_path, data_path):
+def test_two_workers_train_the_run_of_one(tmp_path, data_path, start_workers):
     # A low learning rate, because training amplifies rounding.
     quick = ["--epochs", "2", "--learning_rate", "1e-5"]
     samples = []
-    for process in start_workers(tmp_path / "two", data_path, *quick):
+    for process in start_workers(tmp_path / "two", *quick):
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
     words = ["--data", data_path, *WORDS, *quick, *roots(tmp_path / "one")]
@@ -247,8 +261,10 @@ def test_two_workers_train_the_run_of_one(tmp_path, data_path):
 
 
 @pytest.mark.slow
-def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(tmp_path, data_path):
-    chief, worker = start_workers(tmp_path, data_path, "--epochs", "5000")
+def test_a_lost_worker_ends_the_others_and_the_run_goes_on_with_one(
+    tmp_path, data_path, start_workers
+):
+    chief, worker = start_workers(tmp_path, "--epochs", "5000")
     states = tmp_path / "checkpoints" / "small"
     while not any(states.glob("state-*.npz.sha256")):  # the first is written after seconds
         assert chief.stdout.readline(), chief.stderr.read()

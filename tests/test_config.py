@@ -5,12 +5,6 @@ import pytest
 from config import TrainSettings
 
 
-def test_defaults_are_the_published_ones():
-    settings = TrainSettings()
-    assert (settings.noise_dim, settings.batch_size, settings.epochs) == (200, 256, 100)
-    assert settings.learning_rate == 1e-4
-
-
 def test_what_affects_training_is_fixed_on_resume_and_the_rest_is_free():
     fixed = TrainSettings(seed=7).fixed_on_resume()
     assert fixed["seed"] == 7 and fixed["learning_rate"] == 1e-4 and fixed["batch_size"] == 256

@@ -75,7 +75,7 @@ class Page:
         self.browser = browser
         browser.get("about:blank")
         browser.get(address)
-        self.wait(lambda: "Here in" in self.status and self.entries)
+        self.wait(lambda: "Drawn in" in self.status and self.entries)
 
     def wait(self, condition):
         """Wait until a condition holds; fails after 5 minutes."""

@@ -39,7 +39,7 @@ def test_a_run_gets_its_table_json_and_pictures(copied_run, real, capsys):
     # Two epochs of 40 digits draw nothing that could be taken for a digit.
     assert scores["fid_test"] > 20 * baseline["fid_test"]
     assert scores["coverage"] < 0.1 < 0.8 < baseline["coverage"]
-    assert len(report["codes"]["digits"]) == 4 and report["codes"]["mean_purity"] > 0.1
+    assert len(report["codes"]["digits"]) == 4
     for name in ("densest", "sparsest", "nearest", "codes"):
         picture = images.load_png(copied_run / "samples" / "small" / f"scores-{name}.png")
         assert picture.shape[1] > 200

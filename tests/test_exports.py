@@ -1,6 +1,7 @@
 """The exporting command: the generator, and the classifier, in other runtimes."""
 
 import json
+import re
 import sys
 import zipfile
 
@@ -16,6 +17,7 @@ from cli import UserError
 from config import REPOSITORY
 from evaluation.classifier import DigitClassifier
 from helpers import one_line
+from machine.command import pip_command
 from readers import read_npz
 from sampling.acceptance import Acceptance
 from storage import exports
@@ -167,8 +169,8 @@ def test_a_missing_or_broken_package_is_named(tmp_path, monkeypatch, name, packa
     for module in [each for each in sys.modules if each.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.syspath_prepend(tmp_path)
-    command = f"pip install --upgrade {' '.join(packages).replace('_', '-')}"
-    with pytest.raises(UserError, match=command):
+    names = (each.replace("_", "-") for each in packages)
+    with pytest.raises(UserError, match=re.escape(pip_command("install", "--upgrade", *names))):
         exports.check_packages(name)
 
 

@@ -125,8 +125,9 @@ def held(monkeypatch):
         replace(old, new)
 
     monkeypatch.setattr(os, "replace", replace_free)
-    monkeypatch.setattr(files, "PATIENCE", 0.5)
-    monkeypatch.setattr(files.time, "sleep", lambda _: None)
+    now = [0.0]
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
     return tries
 
 

@@ -1,4 +1,4 @@
-"""Our layers compute what Keras' do, forwards and backwards, twice."""
+"""Our layers match Keras' own: outputs, gradients, and gradients of gradients."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from training.clusters import biases_of
 
 
 def slopes(layer, inputs, upstream):
-    """Its outputs, their gradients by inputs and kernel, and the first's by kernel and upstream."""
+    """Outputs; their gradients by inputs and kernel; second gradients by kernel and upstream."""
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(upstream)
         with tf.GradientTape(persistent=True) as tape:

@@ -1,4 +1,4 @@
-"""What the tests of other files do not see of the networks."""
+"""Properties of the networks that no other file tests."""
 
 import keras
 import numpy as np

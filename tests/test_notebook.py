@@ -10,7 +10,7 @@ from config import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "digitgen.ipynb"
 ADDRESS = re.search(r'REPOSITORY = \\"(\S+?)\\"', NOTEBOOK.read_text())[1]
-INSTALL = "{sys.executable} -m pip install -q -r {ROOT}/{NEEDS}"
+INSTALL = '"{sys.executable}" -m pip install -q -r "{ROOT}/{NEEDS}"'
 
 
 def execute(notebook, folder):
@@ -45,7 +45,7 @@ def test_elsewhere_it_clones_the_repository_and_installs_what_that_needs(tmp_pat
     folder.mkdir()
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    for old, new in ((ADDRESS, source.as_uri()), (INSTALL, "cat {ROOT}/{NEEDS}")):
+    for old, new in ((ADDRESS, source.as_uri()), (INSTALL, 'cat "{ROOT}/{NEEDS}"')):
         assert old in first.source
         first.source = first.source.replace(old, new)
     notebook.cells = [first, nbformat.v4.new_code_cell("print('ROOT is', ROOT)")]

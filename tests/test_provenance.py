@@ -1,5 +1,6 @@
 """What settings.json says about how a run was started."""
 
+import os
 import subprocess
 
 from machine import provenance
@@ -13,6 +14,7 @@ def test_the_commit_of_our_own_repository_is_named_with_changes_if_there_are_any
         command = ["git", "-C", tmp_path, *identity, *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # neither signatures nor hooks
     git("init", "--quiet")
     (tmp_path / "models.py").write_text("first")
     git("add", "models.py")

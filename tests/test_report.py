@@ -10,14 +10,15 @@ from helpers import failing, make_run, one_line, run_script
 
 def test_the_page_says_why_it_cannot_be_served():
     with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         for words, said in (
-            (["--port", server.getsockname()[1]], "in use"),
+            (["--port", port], "in use"),
             (["--port", "65536"], "--port"),
             (["--host", "no.such.host.invalid"], "another HOST"),
         ):
             finished = run_script("demo/serve.py", "--check", *words)
             assert finished.returncode == 2 and said in one_line(finished.stderr)
-    finished = run_script("demo/serve.py", "--check", "--host", "0.0.0.0", "--port", 18765)
+    finished = run_script("demo/serve.py", "--check", "--host", "0.0.0.0", "--port", port)
     assert finished.returncode == 0
 
 

@@ -48,9 +48,12 @@ def die_at_operation(number, folder):
             if operations == number:
                 os._exit(9)
 
-    sys.addaudithook(count)
-    save_three_times(folder, begin=10)
-    os._exit(0)
+    try:
+        sys.addaudithook(count)
+        save_three_times(folder, begin=10)
+        os._exit(0)
+    finally:
+        os._exit(1)  # an error must not go on as a second pytest
 
 
 @pytest.mark.parametrize("distance", [pytest.param(1, marks=pytest.mark.slow), 13])

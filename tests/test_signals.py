@@ -11,7 +11,7 @@ from training.step import Trainer
 
 
 def test_a_second_signal_is_not_caught():
-    before = signal.getsignal(signal.SIGINT)  # ignored, where tests run in the background
+    before = signal.getsignal(signal.SIGINT)
     with Interruption() as interruption:
         assert interruption.number == 0
         os.kill(os.getpid(), signal.SIGTERM)

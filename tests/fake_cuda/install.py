@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from machine.command import pip_command
+
 SOURCE = Path(__file__).with_name("cuda.c")
 LIBRARIES = [
     "driver/libcuda.so.1",
@@ -33,8 +37,8 @@ def install(folder):
     Returns the environment variables of a process that is to believe in a GPU.
     """
     folder = Path(folder).resolve()
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder]
-    subprocess.run([*pip, COMPILER], check=True)
+    pip = pip_command("install", "-q", "--no-deps", "--target", folder, COMPILER)
+    subprocess.run(pip, shell=True, check=True)
     # Links of files, not of the folder: its libraries find CUDA's at ../nvidia.
     tensorflow = Path(importlib.util.find_spec("tensorflow").origin).parent
     unused = shutil.ignore_patterns("include", "__pycache__")
