@@ -1,4 +1,4 @@
-"""MNIST in, pixels to and from [-1, 1], and which image is in which batch."""
+"""Loading images; pixels to and from [-1, 1]; which image is in which batch."""
 
 import hashlib
 import re

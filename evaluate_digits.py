@@ -78,7 +78,7 @@ def evaluate(settings, networks=None):
         check_images(f"{settings.data}: {name}", pixels)
     image_sets = [load_images(settings)] if settings.images else []
     with images.plain_matplotlib():
-        pass  # now, lest it fails after minutes
+        pass  # fails now rather than after minutes
     with importing_tensorflow():
         from evaluation import scores
         from evaluation.classifier import DigitClassifier

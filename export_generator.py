@@ -11,11 +11,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # which python -P and 
 from machine.command import run_command  # first: it explains what is not installed
 
 # isort: split
+import data
 from cli import UserError, say
 from config import ExportSettings, GenerateSettings
 from machine import files
 from machine.loading import importing_tensorflow
-from storage import exports, snapshots
+from storage import exports, runs, snapshots
 
 LICENCE = "MIT; trained on MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0"
 
@@ -116,7 +117,7 @@ def describe_generator(snapshot, noise_dim, batch):
         "accept": "as the classifier exported with it says, or all",
         "num_codes": snapshot.num_codes,
         "scores": read_scores(snapshot),
-        **origin(snapshot),
+        **origin(snapshot, licence_of(snapshot)),
     }
 
 
@@ -141,15 +142,22 @@ def describe_classifier(snapshot, sha256, batch, is_calibrated):
         "output": "; ".join(outputs),
         "accept": accept,
         "weights_sha256": sha256,
-        **origin(snapshot),
+        **origin(snapshot, LICENCE),
     }
 
 
-def origin(snapshot):
+def licence_of(snapshot):
+    """The licence of a generator and, if it learned MNIST, of the images."""
+    if runs.images_learned(snapshot.path.parent) == data.MNIST_DIGEST:
+        return LICENCE
+    return "MIT; the images that it was trained on have a licence of their own"
+
+
+def origin(snapshot, licence):
     return {
         "run": snapshot.path.parent.name,
         "epoch": snapshot.epoch,
-        "licence": LICENCE,
+        "licence": licence,
         "keras_version": version("keras"),
     }
 

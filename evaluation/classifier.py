@@ -35,21 +35,25 @@ class Predictions(NamedTuple):
         return self.pixels.reshape(len(self.pixels), -1) / np.float32(255)
 
 
+def check_weights(path=Path(CLASSIFIER)):
+    """Raise UserError unless the classifier's weights are those that their checksum names."""
+    if not files.is_intact(path):
+        raise UserError(
+            f"{path}: the digit classifier is missing, or is not the file that {path.name}.sha256 "
+            "names; restore it and its .sha256, or train one: "
+            + script_command("train_classifier.py", "--overwrite")
+        )
+
+
 class DigitClassifier:
     """The classifier that ships. Scores compare only between equal `sha256` of its weights.
 
-    Raises UserError when the weights are not there, or not those that their checksum names.
+    Raises UserError when check_weights does.
     """
 
     def __init__(self, path=CLASSIFIER):
         path = Path(path)
-        advice = "restore it and its .sha256, or train one: "
-        advice += script_command("train_classifier.py", "--overwrite")
-        if not files.is_intact(path):
-            raise UserError(
-                f"{path}: the digit classifier is missing, or is not the file that "
-                f"{path.name}.sha256 names; {advice}"
-            )
+        check_weights(path)
         self.sha256 = files.checksum_path(path).read_text().split()[0]
         classifier = build_classifier()
         assign_all(named_variables(classifier), read_npz(path), path)

@@ -14,13 +14,13 @@ def score(generated, training, test):
     """Scores of generated images, and the density of each; all are Predictions.
 
     Scores are a dictionary of numbers and, where a number has a standard error, of pairs.
-    Densities, precision and its kin are those of as many images as there are test images.
+    Density, precision, recall and coverage use at most as many images as there are test images.
     """
     return compare(generated, generated, generated, training, test)
 
 
 def real_baseline(num, training, test):
-    """The scores that `num` real images, or as many as there are, get.
+    """Scores of `num` real images, or of all where there are fewer.
 
     Test images are compared with the training images, training images with the test images.
     """
@@ -80,7 +80,7 @@ def copying(images, held_out, training):
 
 
 class TrainingScore:
-    """The quick score that a run gets during training, beside its own training images."""
+    """The quick score during training: samples compared with the run's training images."""
 
     num_samples = 5000
 

@@ -1,4 +1,4 @@
-"""What only computers care about; a reader who wants to understand the GAN can skip this folder.
+"""Files, devices and processes: nothing about the GAN, so a reader can skip this folder.
 
 Loading TensorFlow, finding the GPU, output streams, files that are written whole or not at all,
 locks, signals, clusters, and the bug report.

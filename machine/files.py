@@ -35,9 +35,9 @@ def atomic_path(path, patience=0, can_wait=False):
     """Write a file or a folder atomically: a temporary path, renamed to `path` at the end.
 
     It is flushed to the disk first. The rename is tried again for `patience` seconds while another
-    program holds what is at `path`. Raises UserError on failure, leaving `path` as it was; a held
-    file that `can_wait`, because it is written again later, costs only a warning. Of two commands
-    that write one file, the last to finish wins.
+    program holds what is at `path`. Raises UserError on failure, leaving `path` as it was. With
+    `can_wait`, for a file that is written again later, a held file only causes a warning. Of two
+    commands that write one file, the last to finish wins.
     """
     path = Path(path)
     try:
@@ -91,11 +91,12 @@ def replace_path(new, path):
 
 
 def replace_with_checksum(path, content):
-    """Write bytes to `path` atomically, after their checksum file."""
-    with atomic_file(checksum_path(path), PATIENCE) as file:
-        file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
+    """Write bytes to `path` atomically; their checksum file is renamed into place just before."""
     with atomic_file(path, PATIENCE) as file:
         file.write(content)
+        file.flush()  # so that a full disk shows while the former checksum is still there
+        with atomic_file(checksum_path(path), PATIENCE) as checksum:
+            checksum.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
 
 
 def checksum_path(path):

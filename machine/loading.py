@@ -71,7 +71,7 @@ def load_keras():
     """Load TensorFlow, and Keras with the settings that this code is written for.
 
     The user's own settings (keras.json in ~/.keras or KERAS_HOME, KERAS_BACKEND and the like) are
-    hidden from Keras while it loads; they may be broken as well as different.
+    hidden from Keras while it loads; they may differ from what this code needs, or be broken.
     """
     try:
         tempfile.gettempdir()

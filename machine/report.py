@@ -15,8 +15,8 @@ from machine.provenance import git_commit
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "imageio", "tensorboard", "protobuf")
 # Variables that change what these packages do; no others are shown, because some hold passwords.
 VARIABLES = ("KERAS_", "TF_CPP_", "TF_CONFIG", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_XLA_")
-VARIABLES += ("CUDA_", "NVIDIA_", "XLA_", "SLURM_JOB", "SLURM_PROCID", "MPL", "LD_LIBRARY_PATH")
-VARIABLES += ("PYTHONUTF8", "PYTHONIOENCODING", "LANG", "LC_ALL", "TMPDIR")
+VARIABLES += ("CUDA_", "NVIDIA_", "XLA_", "SLURM_JOB_ID", "SLURM_STEP_", "SLURM_PROCID", "MPL")
+VARIABLES += ("LD_LIBRARY_PATH", "PYTHONUTF8", "PYTHONIOENCODING", "LANG", "LC_ALL", "TMPDIR")
 
 
 def print_report(settings):

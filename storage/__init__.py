@@ -1,1 +1,1 @@
-"""Storage: whole-or-nothing files, a run's folder, pictures, output formats, exports."""
+"""Storage: a run's folder, snapshots and weights, pictures, output formats, exports."""

@@ -60,7 +60,9 @@ def check_output(output, num, scale=0):
     path, kind = Path(output), kind_of(output)
     if kind == "folder":
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UserError(f"--output {output}: is not empty; name a new folder")
+            raise UserError(
+                f"--output {output}: exists, and is not an empty folder; name a new one"
+            )
     elif path.is_dir():
         raise UserError(f"--output {output}: is a folder; name a file")
     if not path.parent.is_dir():
@@ -79,7 +81,7 @@ def check_output(output, num, scale=0):
 
 
 def write(output, samples, scale=0, invert=False):
-    """Write Samples to `output`, completely or not at all; returns the paths written.
+    """Write Samples to `output`, each file completely or not at all; returns the paths written.
 
     Pictures are enlarged by the factor `scale`, or 0 for what fits; `invert` makes black white.
     """
@@ -96,6 +98,7 @@ def write(output, samples, scale=0, invert=False):
             write_npz(file, samples)
         elif kind == "idx":
             write_idx(file, samples.blocks, samples.num)
+            remove_idx_labels(path, samples)
         else:
             digits = np.concatenate([*samples.blocks])
             if kind == "png":
@@ -107,17 +110,25 @@ def write(output, samples, scale=0, invert=False):
     return [path, *write_idx_labels(path, samples)] if kind == "idx" else [path]
 
 
-def write_idx_labels(path, samples):
-    """Write the labels beside IDX images and return their path in a list.
+def idx_labels_path(path):
+    """The path of the labels of IDX images."""
+    return path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
 
-    Without labels, remove an older file of them, which would be read as those of the new images.
-    """
-    labels = path.with_name(path.name.replace(IDX_ENDING, "-labels-idx1-ubyte.gz"))
-    if "labels" not in samples.arrays:
-        if labels.exists():
-            labels.unlink()
+
+def remove_idx_labels(path, samples):
+    """Remove the labels of earlier images, which would be read as those of the new ones."""
+    labels = idx_labels_path(path)
+    if labels.exists():
+        labels.unlink()
+        if "labels" not in samples.arrays:
             say(f"Removed {labels}: it held the labels of the earlier images")
+
+
+def write_idx_labels(path, samples):
+    """Write the labels, if there are any, beside IDX images; return their path in a list."""
+    if "labels" not in samples.arrays:
         return []
+    labels = idx_labels_path(path)
     with files.atomic_file(labels) as file:
         write_idx(file, [samples.arrays["labels"]], samples.num)
     return [labels]

@@ -251,6 +251,8 @@ def load_settings(folder):
         document = json.loads(path.read_text())
         if not isinstance(document["run"], dict):
             raise ValueError("it holds no run's settings")
+        if not isinstance(document.setdefault("invocations", []), list):
+            raise ValueError("its invocations are no list")
         return document
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); --fresh starts over") from error

@@ -121,7 +121,7 @@ def test_the_generator_and_the_classifier_in_another_runtime(tmp_path, capsys, n
     np.testing.assert_allclose(found["acceptance"], expected, atol=0.01)
     of_generator, of_classifier = map(description_of, paths)
     assert of_generator["input"] == "noise, float32 (batch, 200): standard normal"
-    assert "-1 is black" in of_generator["output"] and "MIT" in of_generator["licence"]
+    assert "-1 is black" in of_generator["output"] and "MNIST" in of_generator["licence"]
     assert [of_generator[key] for key in ("run", "epoch", "num_codes")] == ["pretrained", 100, 64]
     assert of_generator["scores"] is not None
     assert of_classifier["weights_sha256"] == DigitClassifier().sha256
@@ -134,7 +134,7 @@ def test_what_other_images_and_epochs_do_not_have_is_left_out(run):
     (run / "scores.json").write_text(json.dumps(scores | {"generator": "generator.npz, epoch 2"}))
     assert export(run, "--format", "keras", "--with_classifier", "--batch", 3) == 0
     description = description_of(run / "generator.keras")
-    assert description["scores"] is None
+    assert description["scores"] is None and "MNIST" not in description["licence"]
     assert description["input"] == "noise, float32 (3, 200): standard normal"
     read = exports.FORMATS["keras"].load(run / "generator-classifier.keras")
     assert read({"digits": np.zeros((3, 28, 28, 1), np.float32)}).keys() == {"probabilities"}

@@ -1,5 +1,6 @@
 """Every output format, through one writer."""
 
+import errno
 import gzip
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import data
 from cli import UserError
+from helpers import failing
 from readers import read_npz
 from storage import formats, images
 from storage.formats import Samples
@@ -48,6 +50,15 @@ def test_idx_labels_are_laid_out_as_mnist_s_and_do_not_outlive_their_images(tmp_
     assert written[0].read_bytes() == first and not written[1].exists()
 
 
+def test_images_never_lie_beside_the_labels_of_earlier_ones(tmp_path, monkeypatch):
+    output = f"{tmp_path}/a-images-idx3-ubyte.gz"
+    _, labels = formats.write(output, samples(labels=LABELS))
+    monkeypatch.setattr(formats, "write_idx_labels", failing(errno.ENOSPC))
+    with pytest.raises(OSError):
+        formats.write(output, samples(labels=LABELS[::-1]))
+    assert not labels.exists()
+
+
 def test_an_interrupted_folder_leaves_nothing(tmp_path):
     def blocks():
         yield np.zeros((2, 28, 28), np.uint8)
@@ -63,7 +74,7 @@ def test_an_interrupted_folder_leaves_nothing(tmp_path):
     [
         ("a.jpg", 1, "must end in"),
         ("a", 1, "must end in"),
-        ("full/", 1, "not empty"),
+        ("full/", 1, "not an empty folder"),
         ("no/such/", 1, "no folder"),
         ("no/such.png", 1, "no folder"),
         ("a.png", 200_000, "too many"),

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cli import UserError
 from config import TrainSettings
@@ -53,6 +54,24 @@ def test_without_tensorboard_the_rest_is_logged(run, monkeypatch):
     Logger(run).log(history_of(fid=[math.nan]))
     assert not (run.samples / "logs").exists()
     assert (run.samples / "curves.png").exists()
+
+
+def test_tensorboard_gets_each_epoch_once_whatever_was_logged_before_a_kill(run):
+    pytest.importorskip("tensorboard")
+    history = history_of(fid=[5.0] * 4)
+    for resumed, logged in ((0, 1), (2, 3), (1, 4)):  # saved later than logged, then earlier
+        each = Logger(run, epochs_resumed=resumed)
+        each.log(history[:logged])
+        each.close()
+    steps = [
+        event.step
+        for path in (run.samples / "logs").iterdir()
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        for event in [tf.compat.v1.Event.FromString(record)]
+        for value in event.summary.value
+        if value.tag == "d_real"
+    ]
+    assert sorted(steps) == [1, 2, 3, 4]
 
 
 def test_logs_that_cannot_be_written_are_one_error(run):

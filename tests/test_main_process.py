@@ -9,7 +9,9 @@ import pytest
 import data
 import generate_digits
 import models
+from cli import UserError
 from config import TrainSettings
+from evaluation.classifier import check_weights
 from evaluation.scores import TrainingScore
 from helpers import (
     TinyNetworks,
@@ -181,6 +183,30 @@ def test_pictures_that_cannot_be_written_cost_no_epoch(tmp_path, data_path, caps
     assert "No space left" in one_line(capsys.readouterr().err)
     assert steps_saved(tmp_path)[-1] >= 5  # the epochs that were trained
     assert is_intact(state_paths(tmp_path)[-1])
+
+
+def test_an_epoch_whose_score_failed_is_ended_on_resume(tmp_path, data_path, monkeypatch):
+    def fail(main, epoch):
+        if epoch == 2:
+            raise UserError("no classifier")
+        return ()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MainProcess, "score", fail)
+        assert train(tmp_path, data_path, "--epochs", 3) == 2
+    assert steps_saved(tmp_path)[-1] == 10
+    assert train(tmp_path, data_path, "--epochs", 3) == 0
+    assert [int(row["step"]) for row in read_history(tmp_path)] == [5, 10, 15]
+    assert steps_saved(tmp_path)[-1] == 15
+
+
+def test_a_run_that_will_be_scored_needs_the_classifier_at_once(
+    tmp_path, data_path, digits, capsys, monkeypatch
+):
+    monkeypatch.setattr(data, "MNIST_DIGEST", data.digest(digits[:40]))
+    monkeypatch.setattr(main_process, "check_weights", lambda: check_weights(tmp_path / "none"))
+    assert train(tmp_path, data_path, "--epochs", 1) == 2
+    assert "none: the digit classifier is missing" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("owner", ["generator", "generator_ema", "discriminator_optimizer"])

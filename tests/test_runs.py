@@ -106,6 +106,12 @@ def test_any_damage_to_a_checkpoint_is_survived_or_refused(tmp_path, capsys):
     assert survived > 100 and refused > 5
 
 
+def test_settings_without_a_list_of_invocations_are_refused(tmp_path):
+    (tmp_path / "settings.json").write_text('{"run": {}, "invocations": null}')
+    with pytest.raises(UserError, match="its invocations are no list"):
+        runs.load_settings(tmp_path)
+
+
 def test_what_an_old_run_did_not_record_had_its_default_and_no_codes():
     old = {name: value for name, value in FIXED.items() if name not in runs.FORMERLY}
     del old["ema_decay"]

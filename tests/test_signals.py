@@ -4,8 +4,10 @@ import os
 import signal
 
 import numpy as np
+import pytest
 
 from helpers import read_history, steps_saved, train
+from machine import signals
 from machine.signals import Interruption
 from training.step import Trainer
 
@@ -18,6 +20,18 @@ def test_a_second_signal_is_not_caught():
         assert interruption.number == signal.SIGTERM
         assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_terminal_that_closes_after_ctrl_c_does_not_end_the_save(is_file, monkeypatch):
+    dropped = []
+    monkeypatch.setattr(signals, "drop_output", dropped.append)
+    monkeypatch.setattr(signals.stat, "S_ISREG", lambda mode: is_file)
+    with Interruption() as interruption:
+        for each in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.raise_signal(each)
+        assert interruption.number == signal.SIGINT
+    assert dropped == ([] if is_file else [1, 2])
 
 
 def test_a_hangup_under_nohup_stays_ignored():

@@ -26,16 +26,17 @@ GIF_FRAMES = 100  # at most
 class Logger:
     """Scores and draws with a step.Trainer, and writes what a run shows into its samples folder.
 
-    TensorBoard's events after the epoch `epochs_logged` are removed; they will be logged again.
+    TensorBoard's events after the epoch `epochs_resumed` are removed; they will be logged again.
     """
 
-    def __init__(self, run, trainer=None, epochs_logged=0):
+    def __init__(self, run, trainer=None, epochs_resumed=0):
         self.run, self.trainer = run, trainer
-        self.epochs_logged, self.warned = epochs_logged, set()
+        self.epochs_logged, self.warned = 0, set()
         self.logs = open_tensorboard(run.samples / "logs")
         if self.logs:
-            for path in sorted((run.samples / "logs").glob("events.out.tfevents.*")):
-                drop_later_events(path, epochs_logged)
+            paths = sorted((run.samples / "logs").glob("events.out.tfevents.*"))
+            logged = [drop_later_events(path, epochs_resumed) for path in paths]
+            self.epochs_logged = max(logged, default=0)
 
     @functools.cached_property
     def sampler(self):
@@ -159,15 +160,25 @@ def logging_to(logs, folder, epoch):
 
 
 def drop_later_events(path, step):
-    """Rewrite a file of TensorBoard's logs without the events after a step, if it has any."""
+    """Rewrite a file of TensorBoard's logs without the events after a step, if it has any.
+
+    Returns the last step whose losses are in it, 0 without any.
+    """
     events = []
     with contextlib.suppress(tf.errors.OpError):  # its end is cut off where training was killed
-        events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= step]
+        for event in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            events.append(tf.compat.v1.Event.FromString(event))
+    kept = [event for event in events if event.step <= step]
     if len(kept) < len(events):
-        with files.atomic_path(path) as whole, tf.io.TFRecordWriter(str(whole)) as file:
+        with (
+            log_errors_explained(path.parent),
+            files.atomic_path(path) as whole,
+            tf.io.TFRecordWriter(str(whole)) as file,
+        ):
             for event in kept:
-                file.write(event)
+                file.write(event.SerializeToString())
+    has_losses = (e.step for e in kept if any(v.tag == "generator_loss" for v in e.summary.value))
+    return max(has_losses, default=0)
 
 
 @contextlib.contextmanager

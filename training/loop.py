@@ -31,7 +31,9 @@ class Loop:
         """Train until the last epoch or a stop signal; save; return the signal's number or 0."""
         last = self.settings.epochs
         with Interruption() as interruption, self.progress_bar() as bar, self.saved_on_error():
-            for epoch in range(self.trainer.steps_done // self.steps_per_epoch + 1, last + 1):
+            # The current epoch may have all its steps: if its score failed, it has not ended yet.
+            begun = (self.trainer.steps_done - self.progress.steps) // self.steps_per_epoch
+            for epoch in range(begun + 1, last + 1):
                 bar.set_description(f"epoch {epoch}/{last}")
                 stopped_by = self.take_epoch(epoch, bar, interruption)
                 if stopped_by:

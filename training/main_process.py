@@ -13,6 +13,7 @@ import numpy as np
 import data
 from cli import UserError, say
 from config import TrainSettings
+from evaluation.classifier import check_weights
 from machine.command import script_command
 from machine.plotting import plain_matplotlib
 from machine.provenance import describe_invocation
@@ -48,6 +49,8 @@ def main_process(settings, fixed, devices):
         run.check_settings(fixed)
         with plain_matplotlib():
             pass  # fails now rather than after an epoch
+        if fixed["images"] == data.MNIST_DIGEST:  # likewise: scores need it
+            check_weights()
         with contextlib.closing(MainProcess(run, fixed, devices.description)) as process:
             yield process
 
@@ -152,9 +155,9 @@ class MainProcess:
             self.writer.submit(f"grid {epoch}", grid)
         if is_last or time.monotonic() - self.logged_at >= PAUSE:
             self.log(progress)
-        if is_best:  # before the state, whose history says that it is there
-            state = self.trainer.state()
-            self.writer.submit("best", functools.partial(self.write_generator, state, "best"))
+        if is_best:  # before the state, whose history says that it is there; never dropped
+            write_best = functools.partial(self.write_generator, self.trainer.state(), "best")
+            self.writer.submit(f"best {epoch}", write_best)
         if is_last or self.is_due(epoch):
             self.save(progress)
 
