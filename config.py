@@ -40,8 +40,8 @@ class TrainSettings(Settings):
         "Name of the run.",
         matching(
             rf"(?!{PRETRAINED}$)(?!.*\.old-[0-9]+$){RUN}",
-            f"a plain name (letters, digits, '.', '_', '-'), not {PRETRAINED}, which is included, "
-            "or NAME.old-1, which was set aside",
+            f"a plain name (letters, digits, '.', '_', '-') other than {PRETRAINED} or NAME.old-1, "
+            "which are reserved",
         ),
     )
     epochs: int = option(100, "Train up to this epoch.", between(1, 10**6))

@@ -138,7 +138,7 @@ def to_images(where, array):
     """
     found = f"{where}: is {array.dtype} {array.shape}"
     if not looks_like_images(array):
-        raise UserError(f"{found}; wanted are images, {WANTED}")
+        raise UserError(f"{found}; expected images, {WANTED}")
     if not array.size:
         raise UserError(f"{where}: holds no images; give a set with at least one batch")
     images = array[..., 0] if array.shape[-1] == 3 else array
@@ -157,7 +157,7 @@ def to_images(where, array):
     if levels.min() >= 0 and 1 < levels.max() <= 255 and (levels % 1 == 0).all():
         return levels.astype(np.uint8)
     raise UserError(
-        f"{found}, numbers from {low:.4g} to {high:.4g}; wanted is uint8, 0 black to 255 white"
+        f"{found}, numbers from {low:.4g} to {high:.4g}; expected uint8, 0 black to 255 white"
     )
 
 

@@ -136,7 +136,7 @@ def draw(settings, folder, sampler, source):
     if labels is not None:
         with progress(num) as bar:
             arrays = draws.take_labelled(labels, settings.min_confidence, bar.update)._asdict()
-        report_rate(arrays["index"])
+        say(f"Found {num:,} digits among {arrays['index'].max() + 1:,} draws")
         blocks = [arrays.pop("images")]
     elif draws:
         arrays = {"index": np.empty(num, np.int64), "confidence": np.empty(num, np.float32)}
@@ -157,7 +157,7 @@ def open_draws(settings, folder, sampler, needs_labels):
 
     reason = "--raw" if settings.raw else acceptance.reason_for_raw(folder)
     if reason:
-        say(f"Every sample is kept: {reason}")
+        say(f"No rejection sampling: {reason}")
     if reason and not needs_labels:
         return None
     classifier, calibration = DigitClassifier(), None

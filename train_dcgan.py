@@ -81,8 +81,8 @@ def load_images(settings):
         )
     if settings.num_clusters > len(images):
         raise UserError(
-            f"--codes clusters: {settings.num_clusters} clusters need as many images, and there "
-            f"are {len(images)} in {settings.data}; give fewer --num_codes"
+            f"--codes clusters needs an image for each of {settings.num_clusters} clusters; "
+            f"{settings.data} has {len(images)}; give a smaller --num_codes"
         )
     return images
 

@@ -61,7 +61,8 @@ def rename(whole, path, patience, can_wait):
             if error.errno not in HELD:
                 raise
             if time.monotonic() >= end:
-                held = f"{path}: cannot be replaced ({error.strerror}); close what has it open"
+                held = f"{path}: cannot be replaced ({error.strerror}); "
+                held += "close the program that has it open"
                 break
         time.sleep(0.2)
     if not can_wait:

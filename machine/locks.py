@@ -52,7 +52,7 @@ class Lock:
                     WARNED.add(path)
                     say(
                         f"warning: {path.parent}: this file system has no locks "
-                        f"({error.strerror}); make sure that no other process trains it",
+                        f"({error.strerror}); make sure that no other process trains this run",
                         file=sys.stderr,
                     )
             with contextlib.suppress(OSError):

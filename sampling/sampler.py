@@ -29,8 +29,8 @@ class Sampler:
             self.decoder = keras.Model(self.code_layer.output, generator.outputs[0])
         except ValueError as error:
             raise UserError(
-                "models.py: build_generator uses the noise past its layer `code`; connect to the "
-                "output of `code` instead"
+                "models.py: build_generator bypasses its layer `code`; connect to the output of "
+                "`code`, not to the noise"
             ) from error
 
     def sample(self, num_samples, seed):

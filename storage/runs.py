@@ -112,9 +112,9 @@ class Run:
                 rename_all(moves)
             except OSError as error:
                 raise UserError(
-                    f"{error.filename}: cannot be set aside ({error.strerror}); close what has it "
-                    "open (TensorBoard, a file manager) or give another --run name; nothing was "
-                    "changed"
+                    f"{error.filename}: cannot be set aside ({error.strerror}); close the program "
+                    "that has it open (TensorBoard, a file manager) or give another --run name; "
+                    "nothing was changed"
                 ) from error
         say(f"Set the old run aside as {self.folder}.old-{number}")
         files.check_writable(self.folder)
@@ -182,7 +182,7 @@ class Run:
         for path in reversed(self.states()):
             if not files.checksum_path(path).exists():
                 raise UserError(
-                    f"{path}: its checksum is not beside it, so it may be damaged; copy that too, "
+                    f"{path}: its checksum file is missing, so it may be damaged; copy that too "
                     f"or, to go on from the state as it is: {files.checksum_command(path)}"
                 )
             if files.is_intact(path):

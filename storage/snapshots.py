@@ -61,8 +61,7 @@ def load_snapshot(folder, which):
     path = folder / SNAPSHOTS[which]
     if not path.is_file():
         raise UserError(
-            f"{path}: does not exist; training keeps the best generator if --evaluate_every "
-            "computes its FID"
+            f"{path}: does not exist; only a run whose FID was computed has one (--evaluate_every)"
         )
     arrays = read_npz(path)
     epoch, num_codes = arrays.pop("epoch", None), arrays.pop("num_codes", np.array(0))

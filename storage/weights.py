@@ -51,7 +51,7 @@ def assign_all(variables, arrays, source):
         found = outline(arrays[name]) if name in arrays else "nothing"
         if wanted != found:
             raise UserError(
-                f"{source}: does not fit this network: {name} is {found}, wanted is {wanted}; "
+                f"{source}: does not fit this network: {name} is {found}, expected {wanted}; "
                 f"another version of the code wrote it (here is Keras {keras.__version__})"
             )
     for name, variable in variables.items():

@@ -157,7 +157,7 @@ def test_a_state_without_its_checksum_is_gone_on_with_by_the_command_that_is_pri
         for step in (1, 2):
             run.save_state(step, {"weights": np.full(3, step)})
         files.checksum_path(run.states()[-1]).unlink()
-        with pytest.raises(UserError, match="its checksum is not beside it") as refusal:
+        with pytest.raises(UserError, match="its checksum file is missing") as refusal:
             run.load_state()
         subprocess.run(str(refusal.value).split("as it is: ")[1], shell=True, check=True)
         assert run.load_state()["weights"][0] == 2

@@ -74,7 +74,7 @@ def test_a_digit_asked_for_comes_with_its_label_and_index(easy, tmp_path, capsys
     path = tmp_path / "some.npz"
     assert draw_easy(easy, "--digit", digit, "--num_samples", 30, "--output", path) == 0
     printed = capsys.readouterr().out
-    assert "Accepted 30 of" in printed and "images other than MNIST" in printed
+    assert "Found 30 digits among" in printed and "images other than MNIST" in printed
     with np.load(path) as some:
         assert some["labels"].tolist() == [int(digit)] * 30
         np.testing.assert_array_equal(some["images"], every[some["index"]])

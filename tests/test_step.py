@@ -126,7 +126,7 @@ def test_noise_that_bypasses_the_code_is_refused_at_the_start(digits):
             pixels = network.outputs[0] + keras.layers.Reshape((28, 28, 1))(skip)
             return keras.Model(network.inputs[0], pixels)
 
-    with pytest.raises(UserError, match="uses the noise past its layer `code`"):
+    with pytest.raises(UserError, match="bypasses its layer `code`"):
         Trainer(SETTINGS, digits[:40], networks=Networks)
 
 
@@ -135,7 +135,7 @@ def test_the_layer_after_the_code_needs_its_name(digits, monkeypatch):
         return Dense(units, name="first" if name == "dense" else name, **options)
 
     monkeypatch.setattr("models.Dense", build_dense)
-    with pytest.raises(UserError, match="name the generator's layer after `code` `dense`"):
+    with pytest.raises(UserError, match="layer that follows `code` `dense`"):
         Trainer(SETTINGS, digits[:40])
 
 

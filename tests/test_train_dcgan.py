@@ -170,7 +170,7 @@ def test_a_start_that_was_refused_does_not_name_the_run(tmp_path, data_path, mon
         (["--run", "pretrained"], "--run"),
         (["--run", "small.old-1"], "--run"),
         (["--batch_size", 41], "41"),
-        (["--num_codes", 64], "64 clusters need as many images"),
+        (["--num_codes", 64], "an image for each of 64 clusters"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--data", "x" * 5000], "too long"),
     ],

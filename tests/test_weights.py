@@ -32,7 +32,7 @@ def arrays_of(holder):
     ("change", "named"),
     [
         ({"dense/kernel": None}, "dense/kernel is nothing"),
-        ({"extra/kernel": np.ones(3)}, "extra/kernel is .*wanted is nothing"),
+        ({"extra/kernel": np.ones(3)}, "extra/kernel is .*expected nothing"),
         ({"dense/kernel": np.ones((3, 4))}, "dense/kernel is .3, 4"),
         ({"dense/bias": np.array(["a", "b"])}, "dense/bias is .2, 'U'"),
     ],

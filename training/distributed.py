@@ -48,7 +48,7 @@ def connect(settings):
         if len(gpus) > 1:
             strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
         elif settings.strategy == "mirrored":
-            say("--strategy mirrored: only one device can share this batch; using it")
+            say("--strategy mirrored: only one device can be used for this batch")
     replicas = strategy.num_replicas_in_sync
     if settings.batch_size % replicas:
         raise UserError(

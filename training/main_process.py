@@ -29,8 +29,8 @@ class NotFinite(UserError):
 
     def __init__(self, where, what):
         super().__init__(
-            f"{where}: no longer finite: {what}; no earlier checkpoint was overwritten. Resume "
-            "or, if this happens again, start another --run with a lower --learning_rate"
+            f"{where}: NaN or infinity in {what}; earlier checkpoints are intact. Resume or, if "
+            "this happens again, start another --run with a lower --learning_rate"
         )
 
 

@@ -188,8 +188,8 @@ class Trainer:
             Sampler(self.generator_ema)  # raises UserError if the noise bypasses the code
         if "dense" not in {layer.name for layer in self.generator_ema.layers}:
             raise UserError(
-                "models.py: name the generator's layer after `code` `dense`: the moving average "
-                "and the reader of snapshots find its kernel by that name"
+                "models.py: name the generator's layer that follows `code` `dense`; training and "
+                "drawing find it by that name"
             )
         names, others = map(named_variables, (self.generator, self.generator_ema))
         if names.keys() != others.keys():
