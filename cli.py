@@ -123,6 +123,6 @@ def local_path(value):
     if re.match(r"[^/\\]{2,}:/", value):
         return "must be a file or folder on this machine, not an address; copy or mount it first"
     if value.startswith("~"):
-        return "must begin with an existing home folder (write ./~ if the name itself begins with ~)"
+        return "must begin with an existing home folder (write ./~ if the name begins with ~)"
     if not value or "\0" in value:
         return "must be a path"
